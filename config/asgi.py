@@ -1,0 +1,10 @@
+"""The web entry: HTTP goes to Django; WebSocket routes of the app will stand beside it."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+application = ProtocolTypeRouter({"http": get_asgi_application()})

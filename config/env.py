@@ -1,0 +1,262 @@
+"""The one reader of the environment: variables in, checked values out, or one sentence saying what is wrong.
+
+`Environment` reads variables; `from_process` makes one of the process's own and the project's `.env`, and the
+functions below it give what `config/settings.py` asks for. Values never appear in an error: any of them may be a secret.
+"""
+
+import atexit
+import functools
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import dotenv_values
+
+from krakendata.errors import ConfigurationError
+from krakendata.storage.embedded import start_server
+from krakendata.types import INTERVALS
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED_HOME = ROOT / "var" / "postgres"
+ENGINES = {"timescale": "krakendata.db.timescale", "postgresql": "krakendata.db.postgresql"}
+DATABASE_URL_EXAMPLE = (
+    "timescale://krakendata:PASSWORD@localhost:5432/krakendata, or embedded: for a private server"
+)
+DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+# The shape of the customer's refresh policy for 5m (start 1 hour, end 5 minutes), in buckets.
+REFRESH_START_BUCKETS, REFRESH_END_BUCKETS = 12, 1
+REFRESH_LEAST_OFTEN = timedelta(hours=1)
+
+for scheme, engine in ENGINES.items():
+    dj_database_url.register(scheme, engine)
+
+
+class SettingError(ConfigurationError, ImproperlyConfigured):
+    """A setting is missing or malformed. Django knows this as its own, so that `manage.py help` still answers."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Variables by name, each also readable from the file that `NAME_FILE` points at (container secrets)."""
+
+    variables: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Name the variables only: any value may be a secret."""
+        return f"Environment({', '.join(sorted(self.variables))})"
+
+    def has(self, name: str) -> bool:
+        return bool(self.variables.get(name) or self.variables.get(f"{name}_FILE"))
+
+    def optional(self, name: str) -> str | None:
+        """Give the variable's text, or its file's without the closing newline; None when neither is set."""
+        if value := self.variables.get(name, "").strip():
+            return value
+        path = self.variables.get(f"{name}_FILE")
+        if not path:
+            return None
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_FILE names a file that cannot be read: {path}.") from error
+        if not value:
+            raise SettingError(f"{name}_FILE names an empty file: {path}.")
+        return value
+
+    def required(self, name: str, example: str) -> str:
+        value = self.optional(name)
+        if value is None:
+            raise SettingError(
+                f"{name} is not set: add it to the environment or to .env (or point {name}_FILE at a file), "
+                f"for example {name}={example}."
+            )
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.optional(name)
+        if value is None:
+            return default
+        if value.lower() not in YES + NO:
+            raise SettingError(f"{name} is neither yes nor no, for example {name}=true.")
+        return value.lower() in YES
+
+    def whole_number(self, name: str, default: int, least: int = 0) -> int:
+        value = self.optional(name)
+        if value is None:
+            return default
+        if not value.isascii() or not value.isdigit() or int(value) < least:
+            raise SettingError(
+                f"{name} is not a whole number of at least {least}, for example {name}={default}."
+            )
+        return int(value)
+
+    def duration(self, name: str, default: timedelta) -> timedelta:
+        """Read a number and a unit (s m h d w), `90m` say."""
+        value = self.optional(name)
+        if value is None:
+            return default
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
+        if match is None:
+            raise SettingError(
+                f"{name} is not a duration, which is a number and one of s m h d w, for example {name}=90m."
+            )
+        return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
+
+    def words(self, name: str, default: str) -> list[str]:
+        """Read a list separated by commas."""
+        return [word.strip() for word in (self.optional(name) or default).split(",") if word.strip()]
+
+
+def from_process() -> Environment:
+    """Read the process's environment, over that of `.env` (KRAKENDATA_ENV_FILE names another file)."""
+    env_file = os.environ.get("KRAKENDATA_ENV_FILE") or str(ROOT / ".env")
+    from_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    return Environment({**from_file, **os.environ})
+
+
+def database(env: Environment) -> dict[str, Any]:
+    """Give Django's settings of the database; an embedded server is started if it is not running."""
+    url = _database_url(env)
+    if url is None:
+        return _database_from_parts(env)
+    home = embedded_home(env)
+    return _parsed(_started_url(home) if home else url)
+
+
+def embedded_home(env: Environment) -> Path | None:
+    """Give the directory of the private server; None when DATABASE_URL asks for another server."""
+    url = _database_url(env) or ""
+    if not url.startswith("embedded:"):
+        return None
+    directory = url.removeprefix("embedded:")
+    if directory and not directory.startswith("/"):
+        raise SettingError(
+            "DATABASE_URL asks for an embedded server in a relative path, for example embedded:/srv/krakendata."
+        )
+    return Path(directory) if directory else EMBEDDED_HOME
+
+
+def secret_key(env: Environment) -> str:
+    """Give Django's secret key; beside an embedded database it is made at the first start and kept, mode 0600."""
+    home = embedded_home(env)
+    if home is None or env.has("SECRET_KEY"):
+        return env.required("SECRET_KEY", "$(openssl rand -base64 48)")
+    # The start of the server has settled whose directory this is.
+    _started_url(home)
+    return _kept_secret(home / "secret_key")
+
+
+def redis_url(env: Environment) -> str | None:
+    """Give the address of Redis; None only beside an embedded database."""
+    url = env.optional("REDIS_URL")
+    if url is None and embedded_home(env) is None:
+        env.required("REDIS_URL", "redis://localhost:6379/0")
+    if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingError(
+            "REDIS_URL is not an address of Redis, for example REDIS_URL=redis://localhost:6379/0."
+        )
+    return url
+
+
+def krakendata(env: Environment) -> dict[str, Any]:
+    """Give the app's own settings, as `.env.example` documents them: whole numbers, and timedeltas for durations."""
+    numbers = {
+        "RETENTION_TRADES_DAYS": env.whole_number("RETENTION_TRADES_DAYS", 90),
+        "RETENTION_CANDLES_DAYS": env.whole_number("RETENTION_CANDLES_DAYS", 365),
+        "COMPRESS_TRADES_AFTER_DAYS": env.whole_number("COMPRESS_TRADES_AFTER_DAYS", 7, least=1),
+        "COMPRESS_CANDLES_AFTER_DAYS": env.whole_number("COMPRESS_CANDLES_AFTER_DAYS", 30, least=1),
+        "IMPORT_PARALLEL_FILES": env.whole_number("IMPORT_PARALLEL_FILES", 2, least=1),
+        "POOL_MIN_SIZE": env.whole_number("POOL_MIN_SIZE", 2, least=1),
+        "POOL_MAX_SIZE": env.whole_number("POOL_MAX_SIZE", 10, least=1),
+        "MAX_REJECTS_KEPT": env.whole_number("MAX_REJECTS_KEPT", 1000),
+    }
+    if numbers["POOL_MIN_SIZE"] > numbers["POOL_MAX_SIZE"]:
+        raise SettingError(
+            "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
+        )
+    return {**numbers, **_refresh_windows(env)}
+
+
+def _refresh_windows(env: Environment) -> dict[str, timedelta]:
+    windows = {}
+    for interval in INTERVALS.values():
+        if interval.parent is None:
+            continue
+        bucket = timedelta(minutes=interval.minutes)
+        name = f"REFRESH_{interval.name.upper()}"
+        windows[f"{name}_START"] = env.duration(f"{name}_START", REFRESH_START_BUCKETS * bucket)
+        windows[f"{name}_END"] = env.duration(f"{name}_END", REFRESH_END_BUCKETS * bucket)
+        windows[f"{name}_EVERY"] = env.duration(f"{name}_EVERY", min(bucket, REFRESH_LEAST_OFTEN))
+    return windows
+
+
+def _database_url(env: Environment) -> str | None:
+    url = env.optional("DATABASE_URL")
+    if url is None and not env.has("DB_HOST"):
+        env.required("DATABASE_URL", DATABASE_URL_EXAMPLE)
+    return url
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    scheme = url.partition(":")[0]
+    if scheme not in ENGINES:
+        raise SettingError(
+            "DATABASE_URL starts with none of timescale://, postgresql:// and embedded:, "
+            f"for example DATABASE_URL={DATABASE_URL_EXAMPLE}."
+        )
+    try:
+        parsed = dict(dj_database_url.parse(url))
+    except ValueError:
+        parsed = {}
+    if not parsed.get("HOST") or not parsed.get("NAME"):
+        # The parser's own error is dropped with its context, which holds the password.
+        raise SettingError(
+            "DATABASE_URL is not an address of a database (signs such as @ : / in the password are written %40 %3A %2F), "
+            f"for example DATABASE_URL={DATABASE_URL_EXAMPLE}."
+        ) from None
+    return parsed
+
+
+def _database_from_parts(env: Environment) -> dict[str, Any]:
+    engine = env.optional("DB_ENGINE") or "timescale"
+    if engine not in ENGINES:
+        raise SettingError("DB_ENGINE is neither timescale nor postgresql, for example DB_ENGINE=timescale.")
+    return {
+        "ENGINE": ENGINES[engine],
+        "HOST": env.required("DB_HOST", "localhost"),
+        "PORT": env.whole_number("DB_PORT", 5432, least=1),
+        "NAME": env.required("DB_NAME", "krakendata"),
+        "USER": env.required("DB_USER", "krakendata"),
+        "PASSWORD": env.required("DB_PASSWORD", "the-password-of-that-user"),
+    }
+
+
+@functools.cache
+def _started_url(home: Path) -> str:
+    """Start (or join) the private server for the rest of this process; the last process to leave stops it."""
+    server = start_server(home)
+    atexit.register(server.release)
+    return server.url
+
+
+def _kept_secret(path: Path) -> str:
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        # Of two processes starting at once, the first to link wins and both read the same key.
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii")

@@ -1,0 +1,5 @@
+"""Placeholder."""
+
+
+def register_all() -> None:
+    """Register."""

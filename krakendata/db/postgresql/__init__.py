@@ -1,0 +1,1 @@
+"""Django's own backend, under our name, for a PostgreSQL without TimescaleDB."""

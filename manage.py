@@ -1,0 +1,26 @@
+#!/usr/bin/env python
+"""Run one of the project's commands: `python manage.py help` lists them."""
+
+import os
+import signal
+import sys
+
+from django.core.management import execute_from_command_line
+
+from krakendata.errors import ConfigurationError, KrakenDataError
+
+
+def main() -> None:
+    """Run the command named by the arguments. What stops it is one sentence: exit 2 for a setting, 1 for the rest."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    # Python's own answer to SIGTERM skips atexit, and with it the release of the private database server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        execute_from_command_line(sys.argv)
+    except KrakenDataError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+if __name__ == "__main__":
+    main()
