@@ -79,9 +79,9 @@ def fold_candles(
 ) -> list[HistoricalCandle]:
     """The candles of `interval` made of smaller `candles`, by symbol and time.
 
-    The parts of one bucket have one length. Open and close go by time. Turnover, and the ids, are None where any part lacks them. Candles
-    without trades, as REST gives them, do not count. Parts that do not fit the interval, or overlap,
-    raise ValueError.
+    The parts of one bucket have one length. Open and close go by time. Turnover, and the ids, are None
+    where any part lacks them. Candles without trades, as REST gives them, do not count. Parts that do
+    not fit the interval, or overlap, raise ValueError.
     """
     minutes = interval_of(interval).minutes
     buckets = _grouped(
