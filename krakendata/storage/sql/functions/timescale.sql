@@ -1,0 +1,1 @@
+-- TimescaleDB brings time_bucket, first and last itself.

@@ -1,0 +1,1 @@
+DROP FUNCTION drop_partitions, make_partitions, partition_days;

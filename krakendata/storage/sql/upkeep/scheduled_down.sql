@@ -1,0 +1,1 @@
+DROP FUNCTION apply_policies, policy_drift;

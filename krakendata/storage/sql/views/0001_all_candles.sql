@@ -1,0 +1,37 @@
+-- One view per interval over both sides of the fence: what readers, models and the provider use.
+-- Above the fence the rollup answers; below it candles_history; a coarse archive row only where nothing finer has the bucket.
+
+CREATE FUNCTION candles_fence() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT line FROM retention_lines WHERE kind = 'candles' $$;
+
+CREATE VIEW all_candles_1m AS
+SELECT symbol, timestamp, open, high, low, close, volume, turnover, turnover / nullif(volume, 0) AS vwap,
+       trade_count, first_id, last_id, false AS coarse
+FROM candles
+WHERE interval_minutes = 1 AND timestamp >= (SELECT candles_fence());
+
+DO $do$
+DECLARE
+    rollup record;
+    columns constant text :=
+        'symbol, timestamp, open, high, low, close, volume, turnover, turnover / nullif(volume, 0) AS vwap, '
+        'trade_count, first_id, last_id';
+BEGIN
+    FOR rollup IN
+        SELECT * FROM (VALUES
+            ('5m', 5), ('15m', 15), ('30m', 30), ('1h', 60), ('4h', 240), ('12h', 720), ('1d', 1440), ('1w', 10080)
+        ) AS v (name, minutes)
+    LOOP
+        EXECUTE format($sql$
+            CREATE VIEW %1$I AS
+            SELECT %2$s, false AS coarse FROM %3$I WHERE timestamp >= (SELECT candles_fence())
+            UNION ALL
+            SELECT %2$s, coarse FROM candles_history
+            WHERE interval_minutes = %4$s AND timestamp < (SELECT candles_fence())
+            UNION ALL
+            SELECT %2$s, coarse FROM candles_history h
+            WHERE interval_minutes = %4$s AND coarse AND timestamp >= (SELECT candles_fence())
+              AND NOT EXISTS (SELECT FROM %3$I finer WHERE finer.symbol = h.symbol AND finer.timestamp = h.timestamp)
+        $sql$, 'all_candles_' || rollup.name, columns, 'candles_' || rollup.name, rollup.minutes);
+    END LOOP;
+END $do$;
