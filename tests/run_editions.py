@@ -1,0 +1,53 @@
+"""Run the whole suite on every edition this machine has: `python -m tests.run_editions [pytest's arguments]`."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.editions import EDITIONS, Place, find_place
+
+# What needs no database is the same on each.
+ONCE = ["tests/unit", "tests/test_architecture.py"]
+NOTHING_COLLECTED = 5
+
+
+def main(arguments: list[str]) -> int:
+    """Print which editions run and which do not and why, run them, and print how each went; 1 when any failed."""
+    wanted = os.environ.get("TEST_EDITION", " ".join(EDITIONS)).split()
+    places = {edition: find_place(edition) for edition in wanted}
+    for edition, place in places.items():
+        print(f"{edition}: {f'runs on {place.source}' if isinstance(place, Place) else f'skipped, {place}'}")
+    results = {edition: run(place, arguments) for edition, place in places.items() if isinstance(place, Place)}
+    print("\n" + " | ".join(f"{edition}: {told(*results[edition])}" if edition in results else f"{edition}: skipped"
+                            for edition in places))  # fmt: skip
+    return int(not results or any(code for code, _ in results.values()))
+
+
+def run(place: Place, arguments: list[str]) -> tuple[int, dict[str, int]]:
+    """Run pytest on one edition; give its exit code and its counts."""
+    print(f"\n== {place.edition} ==", flush=True)
+    skipped = [] if place.edition == "plain" else [f"--ignore={path}" for path in ONCE]
+    with tempfile.TemporaryDirectory() as directory:
+        summary = Path(directory) / "summary.json"
+        environment = {**os.environ, "TEST_EDITION": place.edition, "TEST_SUMMARY_FILE": str(summary)}
+        process = subprocess.Popen([sys.executable, "-m", "pytest", *skipped, *arguments], env=environment)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            # The same Ctrl-C has reached pytest, which stops its servers before it ends.
+            process.wait()
+            raise
+        counts = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
+    return (0 if code == NOTHING_COLLECTED else code), counts
+
+
+def told(code: int, counts: dict[str, int]) -> str:
+    numbers = ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "no tests"
+    return f"{numbers}{f' (exit {code})' if code else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
