@@ -183,9 +183,7 @@ def read_number(fields: Mapping[str, object], name: str) -> Decimal:
         raise Unfit(Reason.INFINITE, detail(fields, name, "is infinite"))
     exponent = number.as_tuple().exponent
     if number.adjusted() >= MAX_INTEGER_DIGITS or not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
-        raise Unfit(
-            Reason.NUMBER_OUT_OF_RANGE, detail(fields, name, "is larger or finer than any market's")
-        )
+        raise Unfit(Reason.NUMBER_OUT_OF_RANGE, detail(fields, name, "is larger or finer than any market's"))
     return number
 
 

@@ -252,5 +252,3 @@ def _count(fields: Mapping[str, object], name: str, volume: Decimal) -> int:
     if volume and not number:
         raise Unfit(Reason.BAD_COUNT, f"There are no trades in a candle with a volume of {volume}.")
     return within_bigint(fields, name, number)
-
-
