@@ -11,7 +11,7 @@ from krakendata.errors import ConfigurationError, KrakenDataError
 
 
 def main() -> None:
-    """Run the command named by the arguments. What stops it is one sentence: exit 2 for a setting, 1 for the rest."""
+    """Run the command that the arguments name; what stops it is one sentence, exit 2 for a setting."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     # Python's own answer to SIGTERM skips atexit, and with it the release of the private database server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -1,6 +1,6 @@
 """The task queue and its timetable.
 
-The timetable is written to the database where an entry is missing, so that what an operator changes in the admin stays.
+Entries that the database lacks are written there, and no others: what an operator changes in the admin stays.
 """
 
 import os
@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # Entry name: (task, minutes between two runs).
 TIMETABLE = {
-    # Retention and the rollups of the editions without policies; every 5 minutes as 5m, the finest rollup, is refreshed.
+    # Retention, and the rollups of editions without policies: as often as the finest of them, 5m, changes.
     "upkeep": ("krakendata.tasks.upkeep", 5),
 }
 
@@ -22,7 +22,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@beat_init.connect
 def write_timetable(**_: Any) -> None:
     """Add the entries of the timetable that the database does not have yet."""
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -32,3 +31,6 @@ def write_timetable(**_: Any) -> None:
             every=minutes, period=IntervalSchedule.MINUTES
         )
         PeriodicTask.objects.get_or_create(name=name, defaults={"task": task, "interval": schedule})
+
+
+beat_init.connect(write_timetable)

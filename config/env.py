@@ -1,7 +1,7 @@
 """The one reader of the environment: variables in, checked values out, or one sentence saying what is wrong.
 
 `Environment` reads variables; `from_process` makes one of the process's own and the project's `.env`, and the
-functions below it give what `config/settings.py` asks for. Values never appear in an error: any of them may be a secret.
+functions below it give what `config/settings.py` asks for. No error shows a value: it may be a secret.
 """
 
 import atexit
@@ -40,7 +40,7 @@ for scheme, engine in ENGINES.items():
 
 
 class SettingError(ConfigurationError, ImproperlyConfigured):
-    """A setting is missing or malformed. Django knows this as its own, so that `manage.py help` still answers."""
+    """A setting is missing or malformed; Django's own error too, so that `manage.py help` still answers."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,14 @@ def embedded_home(env: Environment) -> Path | None:
     directory = url.removeprefix("embedded:")
     if directory and not directory.startswith("/"):
         raise SettingError(
-            "DATABASE_URL asks for an embedded server in a relative path, for example embedded:/srv/krakendata."
+            "DATABASE_URL asks for an embedded server in a relative path; an absolute one is, "
+            "for example, DATABASE_URL=embedded:/srv/krakendata."
         )
     return Path(directory) if directory else EMBEDDED_HOME
 
 
 def secret_key(env: Environment) -> str:
-    """Give Django's secret key; beside an embedded database it is made at the first start and kept, mode 0600."""
+    """Give Django's secret key; with an embedded database it is made once and kept beside it, mode 0600."""
     home = embedded_home(env)
     if home is None or env.has("SECRET_KEY"):
         return env.required("SECRET_KEY", "$(openssl rand -base64 48)")
@@ -167,7 +168,7 @@ def redis_url(env: Environment) -> str | None:
 
 
 def krakendata(env: Environment) -> dict[str, Any]:
-    """Give the app's own settings, as `.env.example` documents them: whole numbers, and timedeltas for durations."""
+    """Give the app's own settings, those of `.env.example`: whole numbers, and timedeltas for durations."""
     numbers = {
         "RETENTION_TRADES_DAYS": env.whole_number("RETENTION_TRADES_DAYS", 90),
         "RETENTION_CANDLES_DAYS": env.whole_number("RETENTION_CANDLES_DAYS", 365),
@@ -219,7 +220,7 @@ def _parsed(url: str) -> dict[str, Any]:
     if not parsed.get("HOST") or not parsed.get("NAME"):
         # The parser's own error is dropped with its context, which holds the password.
         raise SettingError(
-            "DATABASE_URL is not an address of a database (signs such as @ : / in the password are written %40 %3A %2F), "
+            "DATABASE_URL is not an address of a database (in a password, @ : / are written %40 %3A %2F), "
             f"for example DATABASE_URL={DATABASE_URL_EXAMPLE}."
         ) from None
     return parsed

@@ -1,5 +1,7 @@
 """Django's settings, made of what `config/env.py` read."""
 
+import sys
+
 from config import env
 
 BASE_DIR = env.ROOT
@@ -71,8 +73,8 @@ USE_I18N = False
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static"
-# Collected files carry their fingerprint in their names; where none were collected they are served as they lie.
-IS_COLLECTED = (STATIC_ROOT / "staticfiles.json").exists()
+# Collected files bear fingerprints in their names; where none were collected they are served as they lie.
+IS_COLLECTED = (STATIC_ROOT / "staticfiles.json").exists() or "collectstatic" in sys.argv
 WHITENOISE_USE_FINDERS = not IS_COLLECTED
 STATICFILES_BACKEND = (
     "whitenoise.storage.CompressedManifestStaticFilesStorage"

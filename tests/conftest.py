@@ -1,4 +1,4 @@
-"""Fixtures come by topic from the `fix_*.py` beside this file; the servers are started by `early_databases.py`."""
+"""Fixtures come by topic from the `fix_*.py` beside this; `early_databases.py` starts the servers."""
 
 from pathlib import Path
 

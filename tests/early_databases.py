@@ -1,7 +1,7 @@
-"""A pytest plugin that starts the servers of a test run when it is imported, which is before Django reads its settings.
+"""A pytest plugin that starts the servers of a run when it is imported: before Django reads its settings.
 
-Loaded by `-p` in pyproject.toml: a conftest would be too late. TEST_EDITION names the edition, `plain` unless said
-otherwise; a TEST_DATABASE_URL alone is used as it is. Workers of pytest-xdist inherit the servers of their parent.
+Loaded by `-p` in pyproject.toml: a conftest would be too late. TEST_EDITION names the edition, `plain` unless
+said otherwise; a TEST_DATABASE_URL alone is used as it is. Workers of pytest-xdist inherit the servers of their parent.
 """
 
 import atexit
@@ -83,7 +83,18 @@ def start_redis(home: Path) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(home)]
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(home),
+    ]
     process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, start_new_session=True)
     atexit.register(process.wait)
     atexit.register(process.terminate)

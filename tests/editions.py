@@ -21,7 +21,7 @@ LICENCES = {"community": "timescale", "apache": "apache"}
 
 @dataclass(frozen=True)
 class Place:
-    """Where an edition runs: a server that is there already, or the binaries to start one with (None: the wheel's)."""
+    """Where an edition runs: on a server already there, or on one started from these binaries, or the wheel's."""
 
     edition: str
     source: str

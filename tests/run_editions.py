@@ -1,4 +1,4 @@
-"""Run the whole suite on every edition this machine has: `python -m tests.run_editions [pytest's arguments]`."""
+"""Run the whole suite on every edition found here: `python -m tests.run_editions [pytest's arguments]`."""
 
 import json
 import os
@@ -15,14 +15,16 @@ NOTHING_COLLECTED = 5
 
 
 def main(arguments: list[str]) -> int:
-    """Print which editions run and which do not and why, run them, and print how each went; 1 when any failed."""
+    """Say which editions run and which do not and why, run them, say how each went; 1 when any failed."""
     wanted = os.environ.get("TEST_EDITION", " ".join(EDITIONS)).split()
     places = {edition: find_place(edition) for edition in wanted}
     for edition, place in places.items():
         print(f"{edition}: {f'runs on {place.source}' if isinstance(place, Place) else f'skipped, {place}'}")
-    results = {edition: run(place, arguments) for edition, place in places.items() if isinstance(place, Place)}
-    print("\n" + " | ".join(f"{edition}: {told(*results[edition])}" if edition in results else f"{edition}: skipped"
-                            for edition in places))  # fmt: skip
+    results = {
+        edition: run(place, arguments) for edition, place in places.items() if isinstance(place, Place)
+    }
+    outcomes = {edition: told(*results[edition]) if edition in results else "skipped" for edition in places}
+    print("\n" + " | ".join(f"{edition}: {outcome}" for edition, outcome in outcomes.items()))
     return int(not results or any(code for code, _ in results.values()))
 
 

@@ -1,4 +1,4 @@
-"""Django's two doors to the database, one per way of naming it; they differ in how a table becomes a hypertable.
+"""Django's doors to the database, one per way of naming it, and the migrations' operations.
 
-`krakendata.db.timescale` serves `timescale://`, `krakendata.db.postgresql` serves `postgresql://` and `embedded:`.
+`timescale/` serves `timescale://`; `postgresql/` serves `postgresql://` and `embedded:`.
 """

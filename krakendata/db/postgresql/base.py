@@ -1,4 +1,4 @@
-"""Django's own backend as it is: a TimescaleDateTimeField is an ordinary timestamp here, so such models migrate too."""
+"""Django's own backend as it is: a TimescaleDateTimeField is an ordinary timestamp here and migrates too."""
 
 from django.db.backends.postgresql.base import DatabaseWrapper
 

@@ -1,1 +1,1 @@
-"""django-timescaledb's backend, with composite primary keys kept and clear words where the extension is missing."""
+"""django-timescaledb's backend, keeping composite primary keys and plain about a missing extension."""

@@ -32,7 +32,7 @@ class DatabaseWrapper(TimescaleWrapper):
             cursor.execute(IS_AVAILABLE)
             if cursor.fetchone() is None:
                 raise ConfigurationError(
-                    "DATABASE_URL asks for TimescaleDB, which this PostgreSQL server does not have: install the extension, "
+                    "DATABASE_URL asks for TimescaleDB, which this server does not have: install it, "
                     "or name the server postgresql://USER:PASSWORD@HOST/NAME to do without it."
                 )
         try:

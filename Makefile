@@ -1,0 +1,32 @@
+# Each word does what it says, from a fresh clone on: .venv is made on the first use and kept up to date.
+PYTHON := .venv/bin/python
+.PHONY: demo run check test bench requirements clean
+
+demo: .venv/ready        # look around: a private database, sample archives, the admin
+	DATABASE_URL=embedded: $(PYTHON) manage.py demo
+
+run: .venv/ready         # serve with the settings of .env
+	$(PYTHON) manage.py migrate --no-input && $(PYTHON) manage.py collectstatic --no-input -v 0
+	$(PYTHON) -m uvicorn config.asgi:application --lifespan off
+
+check: .venv/ready       # style, types and stairs
+	.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
+
+test: .venv/ready        # the whole suite, on every edition found: make test ARGS="-k import"
+	$(PYTHON) -m tests.run_editions $(ARGS)
+
+bench: .venv/ready       # the tables of docs/performance.md
+	$(PYTHON) -m tests.benchmarks $(ARGS)
+
+requirements:            # pin again what *.in ask for (needs uv)
+	for name in requirements requirements-dev; do uv pip compile --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header -q $$name.in -o $$name.txt; done
+
+clean:                   # forget the environment, the private database and what tools left
+	rm -rf "$$(readlink -f var/postgres)" var .venv static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/ready: requirements-dev.txt
+	test -x $(PYTHON) || python3 -m venv .venv
+	if command -v uv >/dev/null; then uv pip install -q --python $(PYTHON) --require-hashes -r $<; \
+	  else $(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi
+	touch $@
