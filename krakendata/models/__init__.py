@@ -1,0 +1,48 @@
+"""The tables and views as Django sees them: mirrors of storage/sql, which alone makes and changes the schema.
+
+`series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did.
+Every model is unmanaged; a test compares each with the database, column by column.
+"""
+
+from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeRun
+from krakendata.models.runs import ImportFile, RejectCount, RejectedRecord, SyncRun
+from krakendata.models.series import (
+    ROLLUPS,
+    Candle,
+    Candle1d,
+    Candle1h,
+    Candle1w,
+    Candle4h,
+    Candle5m,
+    Candle12h,
+    Candle15m,
+    Candle30m,
+    Pair,
+    Rollup,
+    Trade,
+)
+
+__all__ = [
+    "ROLLUPS",
+    "AnsweredIds",
+    "Candle",
+    "Candle1d",
+    "Candle1h",
+    "Candle1w",
+    "Candle4h",
+    "Candle5m",
+    "Candle12h",
+    "Candle15m",
+    "Candle30m",
+    "CandleRun",
+    "ImportFile",
+    "Pair",
+    "RejectCount",
+    "RejectedRecord",
+    "RetentionLine",
+    "Rollup",
+    "SyncRun",
+    "SyncStatus",
+    "Trade",
+    "TradeRun",
+]

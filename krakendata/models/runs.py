@@ -1,0 +1,153 @@
+"""What our own work did: runs with their progress, import files, and the records that were rejected."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import models
+from django.db.models.functions import Now
+
+from krakendata.types import Source
+
+
+class RowCounts(models.Model):
+    """Every row read was stored, folded, duplicate or rejected: the four add up to `read`."""
+
+    read = models.BigIntegerField(default=0)
+    stored = models.BigIntegerField(default=0)
+    folded = models.BigIntegerField(default=0)
+    duplicate = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class SyncRun(RowCounts):
+    """One deed from start to finish: an import, a backfill. `done` of `total` is in `unit`."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        STOPPED = "stopped"
+        INTERRUPTED = "interrupted"
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.TextField()
+    parameters = models.JSONField(default=dict)
+    state = models.TextField(choices=State.choices, default=State.RUNNING)
+    started_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(null=True)
+    unit = models.TextField(default="bytes")
+    error = models.TextField(default="", blank=True)
+
+    class Meta:
+        managed = False
+        db_table = "sync_runs"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended, as far as it has said."""
+        return self.state == self.State.RUNNING
+
+    @property
+    def duration(self) -> timedelta:
+        """From its start to its end, or to the last it said."""
+        return (self.finished_at or self.updated_at) - self.started_at
+
+    @property
+    def fraction(self) -> float | None:
+        """How much is done, 0 to 1; None where the total is not known."""
+        return min(self.done / self.total, 1.0) if self.total else None
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """The rows read a second, over the whole run; None within its first instant."""
+        seconds = self.duration.total_seconds()
+        return self.read / seconds if seconds > 0 else None
+
+    @property
+    def time_left(self) -> timedelta | None:
+        """What is left at the pace so far; None where nothing is done, known, or running."""
+        if not (self.is_running and self.fraction):
+            return None
+        return self.duration * (1 / self.fraction - 1)
+
+
+class ImportFile(RowCounts):
+    """How far one file of an archive is in: written with each block, so that an import resumes exactly."""
+
+    path = models.TextField(primary_key=True)
+    version = models.TextField()
+    symbol = models.TextField()
+    layout = models.TextField()
+    size = models.BigIntegerField()
+    next_offset = models.BigIntegerField(default=0)
+    next_line = models.BigIntegerField(default=1)
+    last_id = models.BigIntegerField(null=True)
+    last_start = models.DateTimeField(null=True)
+    done = models.BooleanField(default=False)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        managed = False
+        db_table = "import_files"
+        ordering = ["path"]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class RejectedRecord(models.Model):
+    """A record that was refused, with its reason and its text as it came."""
+
+    class State(models.TextChoices):
+        QUARANTINED = "quarantined"
+        REPLAYED = "replayed"
+        DISMISSED = "dismissed"
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(SyncRun, models.SET_NULL, null=True, related_name="rejected_records")
+    seen_at = models.DateTimeField(db_default=Now())
+    source = models.TextField(choices=[(source.value, source.value) for source in Source])
+    place = models.TextField()
+    line = models.BigIntegerField(null=True)
+    symbol = models.TextField()
+    reason = models.TextField()
+    detail = models.TextField()
+    raw = models.TextField()
+    state = models.TextField(choices=State.choices, default=State.QUARANTINED)
+
+    class Meta:
+        managed = False
+        db_table = "rejected_records"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.place}, line {self.line}" if self.line else self.place
+
+
+class RejectCount(models.Model):
+    """Every rejection of a run, counted, also those beyond the number of records kept."""
+
+    pk = models.CompositePrimaryKey("run", "source", "reason")
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="reject_counts")
+    source = models.TextField()
+    reason = models.TextField()
+    count = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "reject_counts"
+        ordering = ["run", "source", "reason"]
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.reason}"
