@@ -27,6 +27,7 @@ def draw_lines(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
                 "candles_days": options.get("RETENTION_CANDLES_DAYS", 365),
             },
         )
+        cursor.execute(query("draw_all_candles"))
 
 
 class Migration(migrations.Migration):
@@ -38,11 +39,12 @@ class Migration(migrations.Migration):
         migrations.RunPython(record_edition, migrations.RunPython.noop),
         RunSQLFile("partitions/{partitions}.sql", "partitions/{partitions}_down.sql"),
         RunSQLFile("rollups/{rollups}.sql", "rollups/{rollups}_down.sql"),
-        RunSQLFile("views/0001_all_candles.sql", "views/0001_all_candles_down.sql"),
+        RunSQLFile("views/0001_all_candles.sql", "views/0001_fence_down.sql"),
         RunSQLFile("functions/0001_ledger.sql", None),
         RunSQLFile("functions/0001_merge_candles.sql", None),
         RunSQLFile("functions/0001_retention.sql", "functions/0001_functions_down.sql"),
         RunSQLFile("upkeep/{upkeep}.sql", "upkeep/{upkeep}_down.sql"),
+        RunSQLFile(None, "views/0001_all_candles_down.sql"),
         migrations.RunPython(draw_lines, migrations.RunPython.noop),
         RunSQLFile(None, "tables/0001_guard_down.sql"),
     ]

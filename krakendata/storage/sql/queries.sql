@@ -17,8 +17,38 @@ INSERT INTO retention_lines (kind, line, first_line)
 SELECT kind, line_for(now(), days), line_for(now(), days)
 FROM (VALUES ('trades', %(trades_days)s::integer), ('candles', %(candles_days)s::integer)) AS wanted (kind, days)
 
+-- name: draw_all_candles
+SELECT draw_all_candles()
+
 -- name: apply_policies
 SELECT apply_policies(%(policies)s::jsonb)
 
 -- name: policy_drift
 SELECT kind, relation, wanted, found FROM policy_drift(%(policies)s::jsonb)
+
+-- name: lock_refresh
+SELECT pg_advisory_lock(hashtext('krakendata refresh'))
+
+-- name: unlock_refresh
+SELECT pg_advisory_unlock(hashtext('krakendata refresh'))
+
+-- name: refresh_window
+-- From the fence to the start of the forming bucket; no row while nothing lies between.
+SELECT fence, finish
+FROM (SELECT candles_fence() AS fence,
+             time_bucket(make_interval(mins => %(minutes)s), %(now)s::timestamptz) AS finish) span
+WHERE fence < finish
+
+-- name: refresh_aggregate
+-- All in one batch: ten buckets a transaction, the default, takes eight times as long.
+CALL refresh_continuous_aggregate(%(relation)s::regclass, %(start)s::timestamptz, %(finish)s::timestamptz,
+                                  options => '{"buckets_per_batch": 0}')
+
+-- name: refresh_rollup_tables
+SELECT refresh_rollups(%(now)s)
+
+-- name: apply_retention
+SELECT apply_retention(%(now)s, %(trades_days)s, %(candles_days)s)
+
+-- name: make_partitions
+SELECT make_partitions(%(relation)s, %(start)s, %(finish)s)

@@ -16,7 +16,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 CREATE FUNCTION move_trades_line(p_line timestamptz) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     line_ns constant bigint := extract(epoch FROM p_line)::bigint * 1000000000;
     run     trade_runs;
@@ -50,7 +50,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION move_fence(p_line timestamptz) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     fence constant timestamptz := candles_fence();
 BEGIN
@@ -71,6 +71,7 @@ BEGIN
         first_id = excluded.first_id, last_id = excluded.last_id, minutes = excluded.minutes, coarse = false;
     PERFORM fold_history(NULL, fence, p_line);
     UPDATE retention_lines SET line = p_line WHERE kind = 'candles';
+    PERFORM draw_all_candles();
 END $$;
 
 -- Moves both lines to where the settings put them (never back) and drops what lies wholly before them.

@@ -67,8 +67,7 @@ BEGIN
             )
         $sql$, rollup.relation || '_closed');
 
-        EXECUTE format('CREATE VIEW %I AS SELECT * FROM %I WHERE timestamp < rollup_watermark(%L) UNION ALL %s',
-            rollup.relation, rollup.relation || '_closed', rollup.relation,
+        EXECUTE format('CREATE VIEW %I AS SELECT * FROM %I UNION ALL %s', rollup.relation, rollup.relation || '_closed',
             replace(replace(replace(folded, '$start', format('rollup_watermark(%L)', rollup.relation)),
                             '$finish', $$'infinity'$$), '$symbol', ''));
 
@@ -93,7 +92,7 @@ DECLARE
     fence  timestamptz;
     rollup record;
     dirty  record;
-    finish timestamptz;
+    closed timestamptz;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('krakendata refresh'));
     SELECT line INTO fence FROM retention_lines WHERE kind = 'candles';
@@ -110,16 +109,16 @@ BEGIN
     FOR rollup IN
         SELECT * FROM rollup_watermarks ORDER BY parent <> 'candles', width
     LOOP
-        finish := greatest(time_bucket(rollup.width, p_now), rollup.watermark);
+        closed := greatest(time_bucket(rollup.width, p_now), rollup.watermark);
         FOR dirty IN SELECT * FROM taken ORDER BY symbol, start LOOP
             EXECUTE format('SELECT rebuild_%s($1, $2, $3)', rollup.relation)
             USING dirty.symbol, time_bucket(rollup.width, dirty.start),
                   least(rollup.watermark, time_bucket(rollup.width, dirty.finish - INTERVAL '1 microsecond') + rollup.width);
         END LOOP;
-        IF finish > rollup.watermark THEN
+        IF closed > rollup.watermark THEN
             EXECUTE format('SELECT rebuild_%s(NULL, $1, $2)', rollup.relation)
-            USING greatest(rollup.watermark, fence), finish;
-            UPDATE rollup_watermarks SET watermark = finish WHERE relation = rollup.relation;
+            USING greatest(rollup.watermark, fence), closed;
+            UPDATE rollup_watermarks SET watermark = closed WHERE relation = rollup.relation;
         END IF;
     END LOOP;
     DROP TABLE taken;

@@ -1,0 +1,1 @@
+DROP FUNCTION draw_all_candles, candles_fence;
