@@ -9,10 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from math import exp, sqrt
 
-from krakendata.types import HistoricalCandle, Trade, moment_of, ns_of
-
-NS_PER_SECOND = 1_000_000_000
-NS_PER_MINUTE = 60 * NS_PER_SECOND
+from krakendata.types import NS_PER_MINUTE, HistoricalCandle, Trade, moment_of, ns_of
 
 # How busy each UTC hour is, as a multiple of the average: the small hours sleep, New York's morning does not.
 ACTIVITY_BY_HOUR = (

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from krakendata.candles import fold_candles, fold_trades
-from krakendata.replay.market import MARKET_PAIRS, NS_PER_SECOND, Market, MarketPair
-from krakendata.types import HistoricalCandle, Trade
+from krakendata.replay.market import MARKET_PAIRS, Market, MarketPair
+from krakendata.types import NS_PER_SECOND, HistoricalCandle, Trade
 
 CANDLES_ZIP = "Kraken_OHLCVT_sample.zip"
 TRADES_ZIP = "Kraken_Trades_sample.zip"
