@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from krakendata.errors import ImportFileError
 from krakendata.kraken.archive_members import DAMAGED, ArchiveMember, damaged, name_of_csv, refused
@@ -26,6 +27,8 @@ _ENCRYPTED = 0x1
 _UNPACKABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 _PART_NAME = re.compile(r"(?P<zip>.+\.zip)\.part(?P<number>\d+)", re.IGNORECASE)
+
+_KIND_OF_SUFFIX: dict[str, Literal["csv", "zip"]] = {".csv": "csv", ".zip": "zip"}
 
 Found = ArchiveMember | ImportFileError
 
@@ -99,12 +102,13 @@ def _slices(whole: Path) -> tuple[Path, ...]:
 
 
 def _in_zip(shown: Path, files: tuple[Path, ...]) -> Iterator[Found]:
+    """The members of the zip that `files` are, shown to people as `shown`."""
     entries = _directory(shown, files)
     _refuse_bomb(shown, sum(entry.file_size for entry in entries), sum(path.stat().st_size for path in files))
     is_empty = True
     for entry in entries:
         name = entry.filename.replace("\\", "/")
-        if not entry.is_dir() and not _is_passed_over(name):
+        if not _is_passed_over(name):
             is_empty = False
             try:
                 yield _zip_member(f"{shown}!{name}", PurePosixPath(name), entry, files)
@@ -123,7 +127,8 @@ def _directory(shown: Path, files: tuple[Path, ...]) -> list[zipfile.ZipInfo]:
             with zipfile.ZipFile(stream) as archive:
                 return archive.infolist()
         except DAMAGED as error:
-            cause = "a slice is missing or cut short" if len(files) > 1 else "it is cut short or no zip"
+            is_sliced = files[0] != shown
+            cause = "a slice is missing or cut short" if is_sliced else "it is cut short or no zip"
             raise refused(shown, f"cannot be opened ({error}): {cause}; download it again") from error
 
 
@@ -156,16 +161,16 @@ def _nothing_found(path: Path) -> ImportFileError:
     return refused(path, "holds no PAIR.csv or PAIR_INTERVAL.csv; check that it is a Kraken archive")
 
 
-def _kind_of(path: Path) -> str | None:
+def _kind_of(path: Path) -> Literal["part", "csv", "zip"] | None:
     if _PART_NAME.fullmatch(path.name):
         return "part"
-    return {".csv": "csv", ".zip": "zip"}.get(path.suffix.lower())
+    return _KIND_OF_SUFFIX.get(path.suffix.lower())
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") and name != ".." or name == "__MACOSX"
+    return name == "__MACOSX" or (name.startswith(".") and name != "..")
 
 
 def _is_passed_over(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() != ".csv" or any(_is_hidden(part) for part in path.parts)
+    return name.endswith("/") or path.suffix.lower() != ".csv" or any(_is_hidden(part) for part in path.parts)

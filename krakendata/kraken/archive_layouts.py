@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,8 @@ SNIFF_BYTES = 64 << 10
 
 # How many lines have a say: enough that a bad row or two at the top do not decide.
 _LINES_LOOKED_AT = 20
+
+_SIDES = ("b", "s", "buy", "sell")
 
 _TRADE_DETAILS = ("side", "order_type", "misc", "trade_id")
 COLUMNS: dict[Schema, tuple[str, ...]] = {
@@ -123,14 +125,16 @@ def _by_values(rows: Sequence[Sequence[str]], member: ArchiveMember, has_header:
 
 
 def _schema_of(row: Sequence[str]) -> Schema | None:
-    """The reader rule of kraken-facts 4.2 for one row without a header."""
-    looks: dict[Schema, Callable[[], bool]] = {
-        "A": lambda: len(row) == 3 and _is_time(row[0]) and all(map(_is_number, row)),
-        "D": lambda: len(row) == 7 and _is_time(row[0]) and row[3].lower() in ("b", "s", "buy", "sell"),
-        "C": lambda: len(row) == 7 and _is_time(row[2]) and not _is_time(row[0]),
-        "OHLCVT": lambda: len(row) == 7 and _is_time(row[0]) and all(map(_is_number, row)),
-    }
-    return next((schema for schema, is_it in looks.items() if is_it()), None)
+    """The reader rule of kraken-facts 4.2 for one row; None for a row that fits no schema."""
+    if len(row) == len(COLUMNS["A"]):
+        return "A" if _is_time(row[0]) and all(map(_is_number, row)) else None
+    if len(row) != len(COLUMNS["D"]):
+        return None
+    if not _is_time(row[0]):
+        return "C" if _is_time(row[2]) else None
+    if row[3].lower() in _SIDES:
+        return "D"
+    return "OHLCVT" if all(map(_is_number, row)) else None
 
 
 def _layout(schema: Schema, has_header: bool) -> Layout:

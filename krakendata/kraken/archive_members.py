@@ -1,6 +1,7 @@
 """One CSV of an archive, wherever it lies: its name, its size, and its bytes from any offset on."""
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -25,8 +26,8 @@ _CANDLES_NAME = re.compile(r"(?P<stem>.*)_(?P<minutes>\d+)", re.DOTALL)
 _LOCAL_HEADER_BYTES = 30
 _LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
 
-# What zipfile and the decompressors raise on damaged input, besides their own BadZipFile.
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, RuntimeError)
+# What zipfile, its decompressors and the disk raise on damaged input.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from krakendata.kraken.archives import (
     find_members,
     sniff,
 )
+from krakendata.kraken.joined_files import open_joined
 
 TRADES_A = b"1672531436,90.540000,1.10448420\n1672531471,90.450000,1.00000000\n"
 TRADES_C = b"90.54,1.1,1672531436.1234,b,l,,11\n90.55,0.2,1672531437.5,s,m,,12\n"
@@ -153,6 +154,17 @@ def test_every_packing_that_python_reads_is_read(tmp_path: Path, method: int) ->
     assert content(found(tmp_path)[0], 5) == TRADES_A[5:]
 
 
+def test_joined_files_read_like_one_file(tmp_path: Path) -> None:
+    raw = bytes(range(100))
+    (tmp_path / "K.zip").write_bytes(raw)
+    with open_joined(slice_file(tmp_path / "K.zip", 7)) as joined:
+        for position in (0, 14, 15, 44, 99, 100, 200):
+            joined.seek(position)
+            assert joined.read(31) == raw[position : position + 31]
+        assert joined.seek(-20, io.SEEK_END) == 80
+        assert joined.read() == raw[80:]
+
+
 @pytest.mark.parametrize("given", ["first", "third", "folder", "all"])
 def test_slices_of_a_zip_are_read_as_one(tmp_path: Path, given: str) -> None:
     noise = os.urandom(200_000).hex().encode()
@@ -175,9 +187,11 @@ def test_a_missing_slice_is_named_and_other_files_go_on(tmp_path: Path) -> None:
     assert stems(find_members([tmp_path])) == [("ETHUSD", None)]
 
 
-def test_a_missing_last_slice_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("present", [1, 3])
+def test_missing_last_slices_are_refused(tmp_path: Path, present: int) -> None:
     parts = slice_file(write_zip(tmp_path / "K.zip", {"XBTUSD.csv": os.urandom(1000)}), 4)
-    parts[-1].unlink()
+    for part in parts[present:]:
+        part.unlink()
     (sentence,) = refusals(parts[0])
     assert "a slice is missing or cut short" in sentence
 
