@@ -1,7 +1,8 @@
 """A pytest plugin that starts the servers of a run when it is imported: before Django reads its settings.
 
 Loaded by `-p` in pyproject.toml: a conftest would be too late. TEST_EDITION names the edition, `plain` unless
-said otherwise; a TEST_DATABASE_URL alone is used as it is. Workers of pytest-xdist inherit the servers of their parent.
+said otherwise; a TEST_DATABASE_URL alone is used as it is. Workers of pytest-xdist inherit their parent's
+servers.
 """
 
 import atexit

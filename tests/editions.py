@@ -21,7 +21,7 @@ LICENCES = {"community": "timescale", "apache": "apache"}
 
 @dataclass(frozen=True)
 class Place:
-    """Where an edition runs: on a server already there, or on one started from these binaries, or the wheel's."""
+    """Where an edition runs: on a server that is there, or on one started from these binaries."""
 
     edition: str
     source: str

@@ -52,3 +52,11 @@ SELECT apply_retention(%(now)s, %(trades_days)s, %(candles_days)s)
 
 -- name: make_partitions
 SELECT make_partitions(%(relation)s, %(start)s, %(finish)s)
+
+-- name: server_facts
+-- What the system checks judge; readable by every account. NULL where there is no TimescaleDB.
+SELECT current_setting('server_version_num')::integer / 10000 AS postgres,
+       (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS timescale,
+       current_setting('max_worker_processes')::integer AS worker_processes,
+       current_setting('timescaledb.max_background_workers', true)::integer AS background_workers,
+       current_setting('max_locks_per_transaction')::integer AS locks

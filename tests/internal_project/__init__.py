@@ -1,0 +1,1 @@
+"""A second, minimal project, as another team would install krakendata."""

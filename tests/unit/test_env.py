@@ -1,0 +1,217 @@
+"""The environment reader: values out, or a sentence that names the variable."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+from config.env import Environment, SettingError
+from krakendata.errors import ConfigurationError
+
+URL = "timescale://me:p%40ss@db.example.com:5433/market"
+PARTS = {"DB_HOST": "db.example.com", "DB_NAME": "market", "DB_USER": "me", "DB_PASSWORD": "p@ss"}
+
+
+def of(**variables: str) -> Environment:
+    return Environment(variables)
+
+
+def test_a_timescale_url_chooses_the_timescale_backend() -> None:
+    assert env.database(of(DATABASE_URL=URL))["ENGINE"] == "krakendata.db.timescale"
+
+
+def test_a_postgresql_url_chooses_the_postgresql_backend() -> None:
+    url = URL.replace("timescale", "postgresql")
+    assert env.database(of(DATABASE_URL=url))["ENGINE"] == "krakendata.db.postgresql"
+
+
+def test_an_escaped_password_is_read_back() -> None:
+    assert env.database(of(DATABASE_URL=URL))["PASSWORD"] == "p@ss"
+
+
+def test_the_parts_make_a_timescale_database_by_default() -> None:
+    database = env.database(of(**PARTS))
+    assert (database["ENGINE"], database["PORT"], database["PASSWORD"]) == (
+        "krakendata.db.timescale",
+        5432,
+        "p@ss",
+    )
+
+
+def test_the_engine_of_the_parts_can_be_postgresql() -> None:
+    assert env.database(of(**PARTS, DB_ENGINE="postgresql"))["ENGINE"] == "krakendata.db.postgresql"
+
+
+@pytest.mark.parametrize("missing", ["DB_NAME", "DB_USER", "DB_PASSWORD"])
+def test_a_missing_part_is_named_with_an_example(missing: str) -> None:
+    rest = {name: value for name, value in PARTS.items() if name != missing}
+    with pytest.raises(SettingError, match=f"^{missing} is not set: .*for example {missing}="):
+        env.database(Environment(rest))
+
+
+def test_a_missing_database_is_named_with_an_example() -> None:
+    with pytest.raises(SettingError, match=r"^DATABASE_URL is not set: .*DATABASE_URL=timescale://"):
+        env.database(of())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:hunter2@host/name",
+        "hunter2",
+        "timescale://me:hunter2@host:port/name",
+        "timescale://me:hun[ter2@host/name",
+        "timescale://me:hunter2@host",
+        "timescale:///hunter2",
+    ],
+)
+def test_a_malformed_url_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^DATABASE_URL .*for example") as caught:
+        env.database(of(DATABASE_URL=url))
+    assert "hunter2" not in f"{caught.value!r} {caught.value.__cause__!r}"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_an_environment_shows_no_values() -> None:
+    assert repr(of(**PARTS)) == "Environment(DB_HOST, DB_NAME, DB_PASSWORD, DB_USER)"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "SECRET_KEY", "REDIS_URL", "DB_PASSWORD"])
+def test_a_secret_may_lie_in_a_file(name: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-the-file\n", encoding="utf-8")
+    assert Environment({f"{name}_FILE": str(secret)}).required(name, "x") == "from-the-file"
+
+
+def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="^DB_PASSWORD_FILE names a file that cannot be read"):
+        of(DB_PASSWORD_FILE=str(tmp_path / "none")).required("DB_PASSWORD", "x")
+
+
+def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(SettingError, match="^DB_PASSWORD_FILE names an empty file"):
+        of(DB_PASSWORD_FILE=str(tmp_path / "empty")).required("DB_PASSWORD", "x")
+
+
+def test_the_secret_key_has_no_default() -> None:
+    with pytest.raises(SettingError, match="^SECRET_KEY is not set"):
+        env.secret_key(of(DATABASE_URL=URL))
+
+
+def test_redis_is_required_beside_a_server() -> None:
+    with pytest.raises(SettingError, match="^REDIS_URL is not set"):
+        env.redis_url(of(DATABASE_URL=URL))
+
+
+def test_redis_is_optional_beside_an_embedded_database() -> None:
+    assert env.redis_url(of(DATABASE_URL="embedded:")) is None
+
+
+def test_an_address_that_is_not_of_redis_is_refused() -> None:
+    with pytest.raises(SettingError, match="^REDIS_URL is not an address of Redis"):
+        env.redis_url(of(DATABASE_URL=URL, REDIS_URL="localhost:6379"))
+
+
+def test_embedded_lives_under_var_by_default() -> None:
+    assert env.embedded_home(of(DATABASE_URL="embedded:")) == env.ROOT / "var" / "postgres"
+
+
+def test_embedded_can_live_elsewhere() -> None:
+    assert env.embedded_home(of(DATABASE_URL="embedded:/srv/my data")) == Path("/srv/my data")
+
+
+def test_embedded_in_a_relative_path_is_refused() -> None:
+    with pytest.raises(SettingError, match="^DATABASE_URL asks for an embedded server in a relative path"):
+        env.embedded_home(of(DATABASE_URL="embedded:var"))
+
+
+def test_a_server_is_not_embedded() -> None:
+    assert env.embedded_home(of(DATABASE_URL=URL)) is None
+
+
+def test_the_defaults_are_the_customers() -> None:
+    settings = env.krakendata(of())
+    assert (settings["RETENTION_TRADES_DAYS"], settings["RETENTION_CANDLES_DAYS"]) == (90, 365)
+    assert (settings["COMPRESS_TRADES_AFTER_DAYS"], settings["COMPRESS_CANDLES_AFTER_DAYS"]) == (7, 30)
+
+
+def test_the_refresh_of_5m_is_the_customers() -> None:
+    settings = env.krakendata(of())
+    window = [settings[f"REFRESH_5M_{edge}"] for edge in ("START", "END", "EVERY")]
+    assert window == [timedelta(hours=1), timedelta(minutes=5), timedelta(minutes=5)]
+
+
+def test_the_refresh_of_1w_is_in_proportion_but_hourly() -> None:
+    settings = env.krakendata(of())
+    window = [settings[f"REFRESH_1W_{edge}"] for edge in ("START", "END", "EVERY")]
+    assert window == [timedelta(weeks=12), timedelta(weeks=1), timedelta(hours=1)]
+
+
+def test_a_duration_is_a_number_and_a_unit() -> None:
+    assert env.krakendata(of(REFRESH_5M_START="90m"))["REFRESH_5M_START"] == timedelta(minutes=90)
+
+
+@pytest.mark.parametrize("text", ["90", "m", "-5m", "1.5h", "0m", "5 minutes"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="^REFRESH_5M_START is not a duration"):
+        env.krakendata(of(REFRESH_5M_START=text))
+
+
+@pytest.mark.parametrize("text", ["-1", "ninety", "1e3", "9.5", "٩"])
+def test_what_is_no_whole_number_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="^RETENTION_TRADES_DAYS is not a whole number of at least 0"):
+        env.krakendata(of(RETENTION_TRADES_DAYS=text))
+
+
+def test_zero_keeps_for_ever() -> None:
+    assert env.krakendata(of(RETENTION_TRADES_DAYS="0"))["RETENTION_TRADES_DAYS"] == 0
+
+
+def test_a_pool_smaller_than_its_least_is_refused() -> None:
+    with pytest.raises(SettingError, match="^POOL_MIN_SIZE is above POOL_MAX_SIZE"):
+        env.krakendata(of(POOL_MIN_SIZE="5", POOL_MAX_SIZE="4"))
+
+
+def test_a_flag_is_yes_or_no() -> None:
+    assert of(DEBUG="True").flag("DEBUG", default=False)
+    with pytest.raises(SettingError, match="^DEBUG is neither yes nor no"):
+        of(DEBUG="perhaps").flag("DEBUG", default=False)
+
+
+def test_a_setting_error_is_djangos_and_ours() -> None:
+    assert issubclass(SettingError, ConfigurationError)
+    assert issubclass(SettingError, ImproperlyConfigured)
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("POOL_MAX_SIZE=3\nPOOL_MIN_SIZE=1\n", encoding="utf-8")
+    monkeypatch.setenv("KRAKENDATA_ENV_FILE", str(tmp_path / ".env"))
+    monkeypatch.setenv("POOL_MAX_SIZE", "7")
+    settings = env.krakendata(env.from_process())
+    assert (settings["POOL_MIN_SIZE"], settings["POOL_MAX_SIZE"]) == (1, 7)
+
+
+def test_the_example_file_lists_every_variable() -> None:
+    asked: set[str] = set()
+
+    class Asking(dict[str, str]):
+        def get(self, name: str, default: object = None) -> str:  # type: ignore[override]
+            asked.add(name)
+            return ""
+
+    asking = Environment(Asking())
+    env.krakendata(asking)
+    for name in ("DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", *PARTS, "DB_PORT", "DB_ENGINE"):
+        asking.optional(name)
+    listed = (env.ROOT / ".env.example").read_text(encoding="utf-8")
+    names = {name for name in asked if not name.endswith("_FILE")} | {
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "REDIS_URL",
+    }
+    assert [
+        name for name in sorted(names) if f"\n{name}=" not in listed and f"\n#{name}=" not in listed
+    ] == []
