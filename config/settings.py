@@ -3,6 +3,7 @@
 import sys
 
 from config import env
+from config.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = env.ROOT
 ENVIRONMENT = env.from_process()

@@ -1,0 +1,84 @@
+"""What the admin looks like: its name, its colours and its menu, the deeds first."""
+
+from typing import Any
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _entry(title: str, icon: str, page: str, permission: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{page}"),
+        "permission": lambda request: request.user.has_perm(permission),
+    }
+
+
+def _data(title: str, icon: str, page: str, model: str) -> dict[str, Any]:
+    return _entry(title, icon, f"krakendata_{page}", f"krakendata.view_{model}")
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "krakendata",
+    "SITE_HEADER": "krakendata",
+    "SITE_SUBHEADER": "Kraken's market data",
+    "SITE_SYMBOL": "candlestick_chart",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "krakendata.admin.overview.overview",
+    "STYLES": [lambda request: static("krakendata/admin.css")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.7% .014 236)",
+            "100": "oklch(95.1% .026 236)",
+            "200": "oklch(90.1% .058 231)",
+            "300": "oklch(82.8% .111 230)",
+            "400": "oklch(74.6% .160 233)",
+            "500": "oklch(68.5% .169 237)",
+            "600": "oklch(52.0% .140 242)",
+            "700": "oklch(45.0% .125 243)",
+            "800": "oklch(40.0% .105 241)",
+            "900": "oklch(35.0% .085 241)",
+            "950": "oklch(27.0% .062 243)",
+        },
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [
+                    {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                    _data("Runs", "play_circle", "syncrun_changelist", "syncrun"),
+                    _data("Sync status", "sync", "sync_status", "syncstatus"),
+                    _data("Rejected records", "report", "rejectedrecord_changelist", "rejectedrecord"),
+                ],
+            },
+            {
+                "title": "Data",
+                "separator": True,
+                "items": [
+                    _data("Candles", "candlestick_chart", "candles", "candle"),
+                    _data("Trades", "swap_horiz", "trades", "trade"),
+                    _data("Pairs", "currency_exchange", "pair_changelist", "pair"),
+                    _data("Import files", "folder_zip", "importfile_changelist", "importfile"),
+                    _data("Retention", "fence", "retentionline_changelist", "retentionline"),
+                ],
+            },
+            {
+                "title": "Settings",
+                "separator": True,
+                "collapsible": True,
+                "items": [
+                    _entry(
+                        "Schedules",
+                        "schedule",
+                        "django_celery_beat_periodictask_changelist",
+                        "django_celery_beat.view_periodictask",
+                    ),
+                    _entry("Users", "person", "auth_user_changelist", "auth.view_user"),
+                    _entry("Groups", "group", "auth_group_changelist", "auth.view_group"),
+                ],
+            },
+        ],
+    },
+}

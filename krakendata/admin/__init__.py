@@ -1,0 +1,10 @@
+"""The operator's pages, dressed by unfold; a project that runs Django's plain admin gets none of them.
+
+`pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`, `rejects`,
+`browse`, `registry` (pairs, import files, retention), `overview` (the first page), `third_party` (others' pages).
+"""
+
+from django.apps import apps
+
+if apps.is_installed("unfold"):
+    from krakendata.admin import registry, rejects, runs, third_party  # noqa: F401

@@ -1,0 +1,111 @@
+"""Sync status per pair and kind: what is collected, what is still stored, what is missing, what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.text import Truncator
+
+from krakendata.admin.pages import Column, Table, link, page_of, show
+from krakendata.admin.wording import NOTHING, ago, chip, minute, number, numeric
+from krakendata.models import SyncStatus
+
+# All pairs of the exchange with both kinds are about 2,200 rows; more than this nobody reads.
+ROWS_SHOWN = 500
+
+VIEWS = {
+    "all": ("All", Q()),
+    "holes": ("With holes", Q(holes__gt=0)),
+    "failed": ("Last try failed", ~Q(last_error="")),
+}
+COLUMNS = [
+    Column("Pair"),
+    Column("Kind"),
+    Column("Oldest (UTC)"),
+    Column("Newest (UTC)"),
+    Column("Collected", True, "Records ever taken in: stored, or folded into candles behind the retention"),
+    Column("Still stored", True, "Rows kept today; retention drops old ones, what was collected stays proven"),
+    Column("Holes", True, "Stretches of trade ids between the first and the last that nobody has given us"),
+    Column("Last success"),
+    Column("State"),
+]
+
+
+@page_of(SyncStatus)
+def sync_status(request: HttpRequest) -> HttpResponse:
+    """Show the page."""
+    chosen = request.GET.get("show", "all")
+    if chosen not in VIEWS:
+        chosen = "all"
+    asked = request.GET.get("pair", "").strip()
+    rows = SyncStatus.objects.filter(VIEWS[chosen][1], symbol__icontains=asked)[: ROWS_SHOWN + 1]
+    shown = list(rows)
+    return show(
+        request,
+        "status.html",
+        "Sync status",
+        views=[(name, label, name == chosen) for name, (label, _) in VIEWS.items()],
+        asked=asked,
+        chosen=chosen,
+        totals=totals(),
+        table=status_table(shown[:ROWS_SHOWN]),
+        is_cut=len(shown) > ROWS_SHOWN,
+    )
+
+
+def totals() -> list[tuple[str, str]]:
+    """Sum up the ledger's summary, in one query over at most two rows a pair."""
+    sums = SyncStatus.objects.aggregate(
+        pairs=Count("symbol", distinct=True),
+        collected=Sum("collected", filter=Q(kind="trades")),
+        stored=Sum("stored", filter=Q(kind="trades")),
+        candles=Sum("collected", filter=Q(kind="candles")),
+        holes=Sum("holes"),
+    )
+    titles = {
+        "pairs": "Pairs",
+        "collected": "Trades collected",
+        "stored": "Trades still stored",
+        "candles": "Archive candles collected",
+        "holes": "Holes",
+    }
+    return [(title, number(sums[name] or 0)) for name, title in titles.items()]
+
+
+def status_table(statuses: list[SyncStatus] | QuerySet[SyncStatus]) -> Table:
+    """Lay out the rows."""
+    return Table(
+        COLUMNS,
+        [_cells(status) for status in statuses],
+        "Nothing collected here yet. Import an archive:",
+        "manage.py import_csv PATH",
+    )
+
+
+def _cells(status: SyncStatus) -> list[Any]:
+    is_trades = status.kind == "trades"
+    page = "krakendata_trades" if is_trades else "krakendata_candles"
+    return [
+        link(status.symbol, page, symbol=status.symbol),
+        status.kind,
+        numeric(minute(status.oldest_timestamp)),
+        numeric(minute(status.newest_timestamp)),
+        numeric(number(status.collected)),
+        # The ledger of candle archives knows what was given, not what retention has left of it.
+        numeric(number(status.stored)) if is_trades or status.stored else NOTHING,
+        numeric(number(status.holes)) if is_trades else NOTHING,
+        ago(status.last_success, timezone.now()),
+        _state(status),
+    ]
+
+
+def _state(status: SyncStatus) -> object:
+    if status.last_error:
+        return format_html("{} {}", chip("failed", "bad"), Truncator(status.last_error).chars(120))
+    if status.kind != "trades":
+        return chip("not proven", "quiet")
+    return chip("has holes", "busy") if status.holes else chip("no holes", "good")

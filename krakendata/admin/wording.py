@@ -1,0 +1,93 @@
+"""Numbers, times and raw text as people read them; every time is UTC and says so once, in the column's title."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+NOTHING = "–"
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+# Control characters have pictures from U+2400 on; the blank gets a dot and the tab an arrow, as in editors.
+PICTURES = {code: 0x2400 + code for code in range(32)} | {127: 0x2421, ord(" "): "·", ord("\t"): "→"}
+
+
+def number(value: int | None) -> str:
+    """Give 1234567 as 1,234,567."""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def exact(value: Decimal | None) -> str:
+    """Give a price or volume to its last digit, never in scientific notation."""
+    return NOTHING if value is None else f"{value:f}"
+
+
+def rounded(value: Decimal | None, digits: int = 8) -> str:
+    """Give a quotient (a vwap has twenty digits) to at most `digits` significant ones."""
+    return NOTHING if value is None else f"{Decimal(f'{value:.{digits}g}'):f}"
+
+
+def minute(moment: datetime | None) -> str:
+    """Give a moment to the minute."""
+    return NOTHING if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def second(moment: datetime | None) -> str:
+    """Give a moment to the second."""
+    return NOTHING if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def microsecond(moment: datetime) -> str:
+    """Give a moment as precisely as it is stored."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+def duration(span: timedelta | None) -> str:
+    """Give the two largest units of a span: 3 d 4 h, 12 min 5 s."""
+    if span is None:
+        return NOTHING
+    seconds = max(int(span.total_seconds()), 0)
+    parts = []
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        if count or (name == "s" and not parts):
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """Give how long ago a moment was."""
+    return "never" if moment is None else f"{duration(now - moment)} ago"
+
+
+def size(count: int) -> str:
+    """Give bytes in the unit that leaves at most three digits before the point."""
+    value = float(count)
+    for unit in UNITS[:-1]:
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} {UNITS[-1]}"
+
+
+def amount(count: int, unit: str) -> str:
+    """Give a count of `unit`, bytes as sizes."""
+    return size(count) if unit == "bytes" else f"{count:,} {unit}"
+
+
+def marked(raw: str) -> SafeString:
+    """Give a raw record escaped, monospaced, with its blanks and control characters to be seen."""
+    return format_html('<pre class="kd-raw">{}</pre>', raw.translate(PICTURES))
+
+
+def numeric(text: str) -> SafeString:
+    """Set figures so that they stand under each other."""
+    return format_html('<span class="kd-figure">{}</span>', text)
+
+
+def chip(text: str, tone: str) -> SafeString:
+    """Give a word on a coloured ground; tones: good, bad, busy, quiet."""
+    return format_html('<span class="kd-chip kd-{}">{}</span>', tone, text)
