@@ -1,8 +1,10 @@
-"""The room for SQL: every statement the Python may run, by name, and every file a migration may run, by path."""
+"""The room for SQL: every statement Python may run, by name, and every file a migration may run, by path."""
 
 import re
 from functools import cache
 from importlib.resources import files
+
+STATEMENT_FILES = ("queries.sql", "reads.sql")
 
 
 @cache
@@ -13,10 +15,11 @@ def read_file(path: str) -> str:
 
 @cache
 def _queries() -> dict[str, str]:
-    parts = re.split(r"^-- name: (\w+)\n", read_file("queries.sql"), flags=re.MULTILINE)
+    statements = "\n".join(read_file(path) for path in STATEMENT_FILES)
+    parts = re.split(r"^-- name: (\w+)\n", statements, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (text.strip() for text in parts[2::2]), strict=True))
 
 
 def query(name: str) -> str:
-    """Return the statement under the banner `-- name: <name>` of queries.sql; KeyError if there is none."""
+    """Return the statement under the banner `-- name: <name>` of either file; KeyError if there is none."""
     return _queries()[name]

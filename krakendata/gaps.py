@@ -1,0 +1,190 @@
+"""What the ledger proves about a stretch of time: proven, provisional, or a hole.
+
+The ledger (design, section 3) holds runs of trades with contiguous ids, ids that are answered without a trade
+(absent at the exchange, or rejected), and the stretches that candle archives covered. From these alone:
+
+    proven        between the first and the last trade of contiguous exact ids; quiet minutes there are quiet
+    provisional   given by archives that carry no ids: probably whole, but nothing shows it
+    hole          everything else
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from krakendata.types import NS_PER_SECOND, moment_of
+
+__all__ = [
+    "CandleRun",
+    "Coverage",
+    "IdRange",
+    "Ledger",
+    "Stretch",
+    "TradeRun",
+    "coverage_of",
+]
+
+# Id 1 is a pair's first trade: before it there is nothing to miss.
+FIRST_TRADE_ID = 1
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+class Stretch(NamedTuple):
+    """A half-open stretch of time, aware UTC: `start` belongs to it, `end` does not."""
+
+    start: datetime
+    end: datetime
+
+
+class TradeRun(NamedTuple):
+    """Trades without a step between ids; negative ids: rows of an archive without ids. Times in ns."""
+
+    first_id: int
+    last_id: int
+    first_ns: int
+    last_ns: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the ids are the exchange's own."""
+        return self.first_id > 0
+
+
+class IdRange(NamedTuple):
+    """Ids that are answered for without a trade, both ends included."""
+
+    first_id: int
+    last_id: int
+
+
+class CandleRun(NamedTuple):
+    """What a candle archive covered at its interval: the starts of its first and its last candle."""
+
+    interval_minutes: int
+    first_start: datetime
+    last_start: datetime
+
+    @property
+    def stretch(self) -> Stretch:
+        """The time from the start of the first candle to the end of the last."""
+        return Stretch(self.first_start, self.last_start + timedelta(minutes=self.interval_minutes))
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the ledger says of one symbol, or as much of it as touches the time in question.
+
+    To judge a stretch of time it takes the exact runs that overlap it, the nearest one on either side of it,
+    and every answered id between them.
+    """
+
+    trade_runs: tuple[TradeRun, ...] = ()
+    answered_ids: tuple[IdRange, ...] = ()
+    candle_runs: tuple[CandleRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How complete an answer is: `asked` divided into three kinds of stretches, each sorted and apart.
+
+    `proven`: every trade is in. `provisional`: from archives without ids. `holes`: not covered, so that a
+    missing candle may be a missing one and not a quiet time.
+    """
+
+    asked: Stretch
+    proven: tuple[Stretch, ...] = ()
+    provisional: tuple[Stretch, ...] = ()
+    holes: tuple[Stretch, ...] = ()
+
+    @property
+    def is_proven(self) -> bool:
+        """Every moment asked for is proven."""
+        return not self.holes and not self.provisional
+
+    @property
+    def is_complete(self) -> bool:
+        """There is no hole: all is proven or at least provisional."""
+        return not self.holes
+
+
+def coverage_of(
+    asked: Stretch, ledger: Ledger, interval_minutes: int = 1, kept_from: datetime | None = None
+) -> Coverage:
+    """Divide `asked` by what `ledger` shows for candles of `interval_minutes`.
+
+    Of the candle archives those of the interval itself count, and those of one minute, which every interval
+    is built from; rows of other intervals answer at theirs alone. Before `kept_from` the candles themselves
+    are no longer stored, so that an answer has a hole there whatever was once collected.
+    """
+    answerable = Stretch(max(asked.start, kept_from or asked.start), asked.end)
+    proven = _joined(_clipped(_proven_stretches(ledger), answerable))
+    given = _joined(_clipped(_provisional_stretches(ledger, interval_minutes), answerable))
+    provisional = _without(given, proven)
+    holes = _without([asked] if asked.start < asked.end else [], _joined([*proven, *provisional]))
+    return Coverage(asked, tuple(proven), tuple(provisional), tuple(holes))
+
+
+def _proven_stretches(ledger: Ledger) -> list[Stretch]:
+    """From the first to the last trade of each chain of ids that runs and answers make without a step.
+
+    The last trade's own microsecond is left out: the next trade may share it.
+    """
+    chains: list[Stretch] = []
+    next_id, start, end = FIRST_TRADE_ID, BEGINNING, BEGINNING
+    exact = [run for run in ledger.trade_runs if run.is_exact]
+    pieces: list[TradeRun | IdRange] = [*exact, *ledger.answered_ids]
+    for piece in sorted(pieces, key=lambda each: each.first_id):
+        if piece.first_id > next_id:
+            chains.append(Stretch(start, end))
+            start = end = datetime.max.replace(tzinfo=UTC)
+        if isinstance(piece, TradeRun):
+            start = min(start, moment_of(piece.first_ns))
+            end = moment_of(piece.last_ns)
+        next_id = max(next_id, piece.last_id + 1)
+    return [*chains, Stretch(start, end)]
+
+
+def _provisional_stretches(ledger: Ledger, interval_minutes: int) -> list[Stretch]:
+    """Archives without ids tell whole seconds: a run of theirs lasts to the end of its last one."""
+    trades = [
+        Stretch(moment_of(run.first_ns), moment_of(run.last_ns - run.last_ns % NS_PER_SECOND + NS_PER_SECOND))
+        for run in ledger.trade_runs
+        if not run.is_exact
+    ]
+    candles = [run.stretch for run in ledger.candle_runs if run.interval_minutes in (1, interval_minutes)]
+    return trades + candles
+
+
+def _clipped(stretches: Iterable[Stretch], frame: Stretch) -> list[Stretch]:
+    inside = (Stretch(max(each.start, frame.start), min(each.end, frame.end)) for each in stretches)
+    return [each for each in inside if each.start < each.end]
+
+
+def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
+    """The same time as the fewest stretches, sorted: neighbours that touch become one."""
+    joined: list[Stretch] = []
+    for each in sorted(stretches):
+        if joined and each.start <= joined[-1].end:
+            joined[-1] = Stretch(joined[-1].start, max(joined[-1].end, each.end))
+        else:
+            joined.append(each)
+    return joined
+
+
+def _without(stretches: list[Stretch], taken: list[Stretch]) -> list[Stretch]:
+    """What is left of `stretches` outside `taken`; both sorted and apart, as `_joined` makes them."""
+    left: list[Stretch] = []
+    ends = [each.end for each in taken]
+    for each in stretches:
+        start = each.start
+        for cut in taken[bisect_right(ends, each.start) : bisect_left(taken, (each.end,))]:
+            if start < cut.start:
+                left.append(Stretch(start, cut.start))
+            start = cut.end
+        if start < each.end:
+            left.append(Stretch(start, each.end))
+    return left

@@ -1,0 +1,320 @@
+"""Candles out of the database: fast rows, exact decimals, and with each answer how complete it is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple, Self, overload
+
+from krakendata.candles import bucket_start
+from krakendata.errors import NotConnectedError, UnknownSymbol
+from krakendata.fields import KRAKEN_OPENED_NS
+from krakendata.gaps import CandleRun, Coverage, Stretch, coverage_of
+from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
+from krakendata.storage.queries import (
+    Bounds,
+    Connection,
+    Row,
+    SyncStatus,
+    read_bounds,
+    read_candles,
+    read_ledger,
+    read_pairs,
+    read_symbols_with_data,
+    read_sync_status,
+)
+from krakendata.types import Interval, Symbols, interval_of, moment_of, ns_of
+
+__all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding"]
+
+# Where a question without a start begins.
+KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
+# The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
+# look goes this many times as far back: at most five from 200 minutes to the beginning.
+FIRST_LOOK, FURTHER_LOOK = 2, 16
+CLOSEST_NAMED = 5
+# Half-open: the end lies behind the newest trade by the least there is.
+AFTER_LAST = timedelta(microseconds=1)
+
+
+class Candle(NamedTuple):
+    """One candle as the database has it (REC-006; `types.HistoricalCandle` is the rich one).
+
+    `timestamp` is the start, aware UTC. `volume` is in the base currency; `turnover`, Σ price × volume, in
+    the quote currency, and `vwap` = turnover / volume, both None where an archive does not tell. `first_id`
+    and `last_id` as in HistoricalCandle. `coarse`: given by an archive at this interval, not built from
+    minutes. The order is that of the columns in sql/reads.sql.
+    """
+
+    symbol: str
+    timestamp: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    vwap: Decimal | None
+    trade_count: int
+    turnover: Decimal | None
+    first_id: int | None
+    last_id: int | None
+    coarse: bool
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Make a candle of a database row whose columns are in this order."""
+        return cls._make(row)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Candles(Sequence[Candle]):
+    """The candles of one answer, oldest first, and how complete the answer is. A slice is a plain tuple."""
+
+    symbol: str
+    interval: Interval
+    candles: tuple[Candle, ...]
+    coverage: Coverage
+
+    @overload
+    def __getitem__(self, index: int) -> Candle: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Candle, ...]: ...
+    def __getitem__(self, index: int | slice) -> Candle | tuple[Candle, ...]:
+        return self.candles[index]
+
+    def __len__(self) -> int:
+        return len(self.candles)
+
+    def __iter__(self) -> Iterator[Candle]:
+        return iter(self.candles)
+
+    def __repr__(self) -> str:
+        asked = f"{self.coverage.asked.start:%Y-%m-%d %H:%M} to {self.coverage.asked.end:%Y-%m-%d %H:%M}"
+        return f"<Candles {self.symbol} {self.interval.name}: {len(self)} from {asked}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What is held of one symbol.
+
+    `trades` and `candles` are the operator's summaries, None where nothing of the kind was collected.
+    `archives` are the stretches that candle archives covered. `coverage` divides the time from Kraken's
+    beginning to the last closed minute by what was once collected, whether it is still stored or not.
+    """
+
+    symbol: str
+    trades: SyncStatus | None
+    candles: SyncStatus | None
+    archives: tuple[CandleRun, ...]
+    coverage: Coverage
+
+
+def utc_now() -> datetime:
+    """The clock of those who bring none."""
+    return datetime.now(UTC)
+
+
+class HistoricalDataProvider:
+    """Reads candles of every interval through a pool of connections.
+
+        async with HistoricalDataProvider("timescale://…") as provider:
+            candles = await provider.get_latest_candles("XBTUSD", "1h", 200)
+
+    `database` is an address or psycopg's connection arguments. `symbols` are the known pairs; without them
+    the table `pairs` is read once, at connect(). `clock` gives the present, which decides which candle is
+    still open.
+
+    Symbols are taken in any spelling, intervals by name ("1h") or minutes (60). Ranges are half open; naive
+    times raise ValueError. The reading methods raise NotConnectedError before connect(), UnknownSymbol,
+    UnknownInterval and StorageError.
+    """
+
+    def __init__(
+        self,
+        database: str | Mapping[str, Any],
+        *,
+        min_size: int = MIN_SIZE,
+        max_size: int = MAX_SIZE,
+        symbols: Symbols | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._database = database
+        self._sizes = (min_size, max_size)
+        self._symbols = symbols
+        self._clock = clock
+        self._pool: Pool | None = None
+
+    async def connect(self) -> None:
+        """Open the pool and read the list of pairs; once connected, do nothing."""
+        if self._pool is not None:
+            return
+        pool = await Pool(self._database, *self._sizes, is_reader=True).open()
+        try:
+            if self._symbols is None:
+                async with pool.connection() as connection:
+                    self._symbols = Symbols(await read_pairs(connection))
+        except BaseException:
+            await pool.close()
+            raise
+        self._pool = pool
+
+    async def close(self) -> None:
+        """Close the pool; connect() opens another."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get_candles(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = None,
+        include_open: bool = False,
+    ) -> Candles:
+        """The candles that start in [start, end), oldest first; without bounds all there are.
+
+        `limit` keeps the newest. The candle that is still forming is left out unless `include_open`. Buckets
+        without trades have no candle; `coverage` tells quiet ones from missing ones. Where `limit` cuts the
+        answer, the coverage is that of the candles given.
+        """
+        wanted = interval_of(interval)
+        asked = self._asked(wanted, start, end, include_open)
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit}; it has to be at least 1.")
+        async with self._connected().connection() as connection:
+            # One state of the database: the ledger that is judged is the one of these candles.
+            name, bounds = await self._find(connection, symbol, wanted)
+            held = _held(wanted, bounds, asked)
+            if limit is None:
+                rows = await read_candles(connection, wanted, name, held)
+            else:
+                rows = await _read_newest(connection, wanted, name, held, limit)
+            candles = tuple(map(Candle._make, rows))
+            if limit is not None and len(candles) == limit:
+                asked = asked._replace(start=candles[0].timestamp)
+            ledger = await read_ledger(connection, name, asked)
+        kept_from = bounds.fence if wanted.parent is None else None
+        return Candles(name, wanted, candles, coverage_of(asked, ledger, wanted.minutes, kept_from))
+
+    async def get_latest_candles(
+        self, symbol: str, interval: str | int, n: int, include_open: bool = False
+    ) -> Candles:
+        """The newest `n` candles, oldest first; fewer where there are no more."""
+        return await self.get_candles(symbol, interval, limit=n, include_open=include_open)
+
+    async def get_data_range(self, symbol: str, interval: str | int = "1m") -> Stretch | None:
+        """From the start of the oldest candle to the end of the newest, open or not; None without any.
+
+        By the ledger: milliseconds whatever the history's length.
+        """
+        wanted = interval_of(interval)
+        async with self._connected().connection() as connection:
+            _, bounds = await self._find(connection, symbol, wanted)
+        return _range(wanted, bounds)
+
+    async def get_holdings(self, symbol: str | None = None) -> list[Holding]:
+        """What is held of one symbol, or of each that anything was collected of."""
+        minute = interval_of(1)
+        asked = self._asked(minute, None, None, include_open=False)
+        async with self._connected().connection() as connection:
+            name = None if symbol is None else (await self._find(connection, symbol, minute))[0]
+            statuses = {(each.symbol, each.kind): each for each in await read_sync_status(connection, name)}
+            names = sorted({found for found, _ in statuses} | ({name} if name else set()))
+            holdings = []
+            for each in names:
+                ledger = await read_ledger(connection, each, asked)
+                summaries = statuses.get((each, "trades")), statuses.get((each, "candles"))
+                holdings.append(Holding(each, *summaries, ledger.candle_runs, coverage_of(asked, ledger)))
+        return holdings
+
+    def _connected(self) -> Pool:
+        if self._pool is None:
+            raise NotConnectedError
+        return self._pool
+
+    def _asked(
+        self, interval: Interval, start: datetime | None, end: datetime | None, include_open: bool
+    ) -> Stretch:
+        """Whole buckets: those that start in [start, end), up to the one that is forming now."""
+        if start is not None and end is not None and start > end:
+            raise ValueError(f"start ({start}) is after end ({end}).")
+        forming = bucket_start(self._clock(), interval.minutes)
+        stop = forming + interval.length if include_open else forming
+        last = stop if end is None else min(_first_bucket(end, interval), stop)
+        first = _first_bucket(start or KRAKEN_OPENED, interval)
+        return Stretch(min(first, last), last)
+
+    async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
+        """The symbol called `name` and where its data lie; an unheard-of one raises UnknownSymbol."""
+        symbols = self._symbols or Symbols()
+        try:
+            symbol = symbols.resolve(name)
+        except UnknownSymbol as error:
+            raise await self._unknown(connection, name) from error
+        bounds = await read_bounds(connection, interval, symbol)
+        if _range(interval, bounds) is not None or symbols.pair(symbol) is not None:
+            return symbol, bounds
+        if symbol in await read_symbols_with_data(connection):
+            return symbol, bounds
+        raise await self._unknown(connection, name)
+
+    async def _unknown(self, connection: Connection, name: str) -> UnknownSymbol:
+        listed = {pair.symbol for pair in (self._symbols or Symbols()).pairs}
+        known = sorted(listed.union(await read_symbols_with_data(connection)))
+        closest = difflib.get_close_matches(name.upper(), known, n=CLOSEST_NAMED)
+        return UnknownSymbol(name, closest or known[:CLOSEST_NAMED])
+
+
+def _first_bucket(moment: datetime, interval: Interval) -> datetime:
+    """The first bucket that starts at `moment` or later, in UTC; a naive moment raises ValueError."""
+    in_utc = moment_of(ns_of(moment))
+    floor = bucket_start(in_utc, interval.minutes)
+    return floor if floor == in_utc else floor + interval.length
+
+
+def _range(interval: Interval, bounds: Bounds) -> Stretch | None:
+    """Whole buckets, from the oldest moment in the ledger to the newest; of minutes those still stored."""
+    starts = [moment_of(bounds.first_ns)] if bounds.first_ns is not None else []
+    starts += [bounds.first_start] if bounds.first_start is not None else []
+    ends = [moment_of(bounds.last_ns) + AFTER_LAST] if bounds.last_ns is not None else []
+    ends += [bounds.last_end] if bounds.last_end is not None else []
+    if not starts or not ends:
+        return None
+    start = max(min(starts), bounds.fence) if interval.parent is None else min(starts)
+    found = Stretch(bucket_start(start, interval.minutes), _first_bucket(max(ends), interval))
+    return found if found.start < found.end else None
+
+
+def _held(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
+    """What of `asked` can have rows at all: every query has a lower bound near the data."""
+    held = _range(interval, bounds)
+    if held is None:
+        return Stretch(asked.end, asked.end)
+    return Stretch(max(asked.start, held.start), asked.end)
+
+
+async def _read_newest(
+    connection: Connection, interval: Interval, symbol: str, held: Stretch, limit: int
+) -> Sequence[Row]:
+    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough."""
+    rows: list[Row] = []
+    end, reach = held.end, FIRST_LOOK * limit * interval.length
+    while len(rows) < limit and held.start < end:
+        # Compared as durations: far enough back there is no date to compare with.
+        start = held.start if reach >= end - held.start else end - reach
+        look = Stretch(start, end)
+        rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
+        end, reach = start, FURTHER_LOOK * reach
+    return rows

@@ -1,0 +1,90 @@
+"""A pool of connections to the database, and the one place where the driver's errors become ours."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection, IsolationLevel
+from psycopg_pool import AsyncConnectionPool
+
+from krakendata.errors import StorageRefused, StorageUnavailable
+from krakendata.storage.conninfo import arguments_from_url
+
+# REC-002's pool.
+MIN_SIZE, MAX_SIZE = 2, 10
+# A server on the way answers within milliseconds; what takes longer than this is away.
+CONNECT_SECONDS = 10
+# How long a caller waits for one of MAX_SIZE connections that others hold.
+WAIT_SECONDS = 30.0
+
+
+class Pool:
+    """Connections that are opened once and lent for a transaction each.
+
+    `database` is an address (`timescale://…`, `postgresql://…`) or psycopg's connection arguments. With
+    `is_reader` every transaction is read only and sees one state of the database throughout.
+    """
+
+    def __init__(
+        self,
+        database: str | Mapping[str, Any],
+        min_size: int = MIN_SIZE,
+        max_size: int = MAX_SIZE,
+        is_reader: bool = False,
+    ) -> None:
+        arguments = arguments_from_url(database) if isinstance(database, str) else database
+        # Nothing is prepared: a plan made once for all times would look into every chunk there is.
+        self._arguments = {"connect_timeout": CONNECT_SECONDS, **arguments, "prepare_threshold": None}
+        self._is_reader = is_reader
+        self._pool = AsyncConnectionPool(
+            kwargs=self._arguments,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=WAIT_SECONDS,
+            configure=self._configure,
+            name="krakendata",
+            open=False,
+        )
+
+    async def open(self) -> Self:
+        """Open the first connections; raises StorageUnavailable with the server's own words."""
+        with translated_errors():
+            # The pool tries again in silence and in the end knows only that time is up; this one knows why.
+            await (await AsyncConnection.connect(**self._arguments)).close()
+            await self._pool.open(wait=True, timeout=CONNECT_SECONDS)
+        return self
+
+    async def close(self) -> None:
+        """Close every connection; those lent are closed when they come back."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """Lend a connection for one transaction: committed at the end, rolled back on any exception."""
+        with translated_errors():
+            async with self._pool.connection() as connection:
+                yield connection
+
+    async def _configure(self, connection: AsyncConnection[Any]) -> None:
+        await connection.execute("SET TIME ZONE 'UTC'")
+        await connection.commit()
+        if self._is_reader:
+            await connection.set_read_only(True)
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's errors into StorageUnavailable (try again later) and StorageRefused (do not)."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise StorageUnavailable(f"The database is not available: {_sentence(error)}") from error
+    except psycopg.Error as error:
+        raise StorageRefused(f"The database refused: {_sentence(error)}") from error
+
+
+def _sentence(error: psycopg.Error) -> str:
+    """The server's message without the position and context lines that follow it."""
+    return (error.diag.message_primary or str(error).partition("\n")[0]).strip()

@@ -1,0 +1,101 @@
+"""What readers ask of the database: thin functions over the statements of sql/reads.sql, one each.
+
+`connection` is any open one; times are aware UTC; candle rows are in `historical_provider.Candle`'s order.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg import AsyncConnection
+from psycopg.sql import SQL, Composed, Identifier
+
+from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeRun
+from krakendata.storage.sql import query
+from krakendata.types import Interval, Pair, ns_of
+
+Connection = AsyncConnection[Any]
+Row = tuple[Any, ...]
+
+
+class Bounds(NamedTuple):
+    """Where the ledger of a symbol begins and ends for an interval; None where it holds nothing."""
+
+    first_ns: int | None
+    last_ns: int | None
+    first_start: datetime | None
+    last_end: datetime | None
+    fence: datetime
+
+
+class SyncStatus(NamedTuple):
+    """One row of data_sync_status: what was collected of a symbol and a kind ("trades", "candles")."""
+
+    symbol: str
+    kind: str
+    oldest: datetime | None
+    newest: datetime | None
+    collected: int
+    stored: int
+    holes: int
+    last_success: datetime | None
+    last_error: str
+
+
+async def read_candles(
+    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, limit: int | None = None
+) -> Sequence[Row]:
+    """The candles that start in `stretch`, oldest first; with `limit` the newest of them."""
+    name = "candles_between" if limit is None else "newest_candles_between"
+    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
+    cursor = await connection.execute(_from_view(name, interval), parameters, binary=True)
+    rows = await cursor.fetchall()
+    return rows if limit is None else rows[::-1]
+
+
+async def read_bounds(connection: Connection, interval: Interval, symbol: str) -> Bounds:
+    """Where the ledger begins and ends, from its index: never a scan."""
+    cursor = await connection.execute(query("data_bounds"), {"symbol": symbol, "minutes": interval.minutes})
+    (row,) = await cursor.fetchall()
+    return Bounds._make(row)
+
+
+async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> Ledger:
+    """What of the symbol's ledger is needed to judge `stretch`."""
+    parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
+    trades = await connection.execute(query("trade_runs_around"), parameters)
+    answers = await connection.execute(query("answered_ids"), parameters)
+    candles = await connection.execute(query("candle_runs"), parameters)
+    return Ledger(
+        tuple(map(TradeRun._make, await trades.fetchall())),
+        tuple(map(IdRange._make, await answers.fetchall())),
+        tuple(map(CandleRun._make, await candles.fetchall())),
+    )
+
+
+async def read_pairs(connection: Connection) -> list[Pair]:
+    """The exchange's list as the table `pairs` holds it."""
+    cursor = await connection.execute(query("pairs"))
+    return [Pair(*row) for row in await cursor.fetchall()]
+
+
+async def read_symbols_with_data(connection: Connection) -> list[str]:
+    """The symbols that anything was ever collected of, sorted."""
+    cursor = await connection.execute(query("symbols_with_data"))
+    return [symbol for (symbol,) in await cursor.fetchall()]
+
+
+async def read_sync_status(connection: Connection, symbol: str | None = None) -> list[SyncStatus]:
+    """The operator's summary of one symbol, or of all: by symbol, trades before candles."""
+    cursor = await connection.execute(query("sync_status"), {"symbol": symbol})
+    return [SyncStatus._make(row) for row in await cursor.fetchall()]
+
+
+async def read_retention_lines(connection: Connection) -> dict[str, datetime]:
+    """The moment by kind ("trades", "candles") before which rows are no longer stored."""
+    cursor = await connection.execute(query("retention_lines"))
+    return dict(await cursor.fetchall())
+
+
+def _from_view(name: str, interval: Interval) -> Composed:
+    return SQL(query(name)).format(view=Identifier(interval.view))

@@ -1,0 +1,61 @@
+-- What readers ask, each statement under its name. Parameters by name; {view} is one of the all_candles_… views.
+
+-- name: candles_between
+-- In the order of historical_provider.Candle.
+SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, turnover, first_id, last_id, coarse
+FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+ORDER BY timestamp
+
+-- name: newest_candles_between
+-- The lower bound keeps the number of chunks small; the caller moves it back until there are enough.
+SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, turnover, first_id, last_id, coarse
+FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+ORDER BY timestamp DESC LIMIT %(limit)s
+
+-- name: data_bounds
+-- Where the ledger of a symbol begins and ends for an interval, NULL where it holds nothing: four steps along its index for
+-- the trades, and the few runs of its candle archives. And the fence, below which no minutes are stored.
+SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0 ORDER BY first_id LIMIT 1),
+             (SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id > 0 ORDER BY first_id LIMIT 1)) AS first_ns,
+       greatest((SELECT last_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0 ORDER BY first_id DESC LIMIT 1),
+                (SELECT last_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id > 0 ORDER BY first_id DESC LIMIT 1)) AS last_ns,
+       (SELECT min(first_start) FROM candle_runs
+        WHERE symbol = %(symbol)s AND interval_minutes IN (1, %(minutes)s)) AS first_start,
+       (SELECT max(last_start + make_interval(mins => interval_minutes)) FROM candle_runs
+        WHERE symbol = %(symbol)s AND interval_minutes IN (1, %(minutes)s)) AS last_end,
+       (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence
+
+-- name: trade_runs_around
+-- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side.
+SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
+WHERE symbol = %(symbol)s
+  AND first_id >= coalesce((SELECT first_id FROM trade_runs
+                            WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
+                            ORDER BY first_id DESC LIMIT 1), 1)
+  AND first_id <= coalesce((SELECT first_id FROM trade_runs
+                            WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns >= %(end_ns)s
+                            ORDER BY first_id LIMIT 1), 9223372036854775807)
+UNION ALL
+SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
+WHERE symbol = %(symbol)s AND first_id < 0 AND first_ns < %(end_ns)s AND last_ns + 1000000000 > %(start_ns)s
+
+-- name: answered_ids
+SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
+
+-- name: candle_runs
+SELECT interval_minutes, first_start, last_start FROM candle_runs WHERE symbol = %(symbol)s
+ORDER BY interval_minutes, first_start
+
+-- name: pairs
+SELECT symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals FROM pairs ORDER BY symbol
+
+-- name: symbols_with_data
+SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
+
+-- name: sync_status
+-- One row a symbol and kind; a NULL symbol asks for all.
+SELECT symbol, kind, oldest_timestamp, newest_timestamp, collected, stored, holes, last_success, last_error
+FROM data_sync_status WHERE %(symbol)s::text IS NULL OR symbol = %(symbol)s ORDER BY symbol, kind DESC
+
+-- name: retention_lines
+SELECT kind, line FROM retention_lines
