@@ -24,6 +24,10 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "krakendata",
     "SITE_SUBHEADER": "Kraken's market data",
     "SITE_SYMBOL": "candlestick_chart",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("krakendata/icon.svg")}
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "krakendata.admin.overview.overview",
@@ -59,7 +63,11 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _data("Candles", "candlestick_chart", "candles", "candle"),
                     _data("Trades", "swap_horiz", "trades", "trade"),
-                    _data("Pairs", "currency_exchange", "pair_changelist", "pair"),
+                    # The pages of a pair's data hang on the pairs, whose entry would light up with each.
+                    {
+                        **_data("Pairs", "currency_exchange", "pair_changelist", "pair"),
+                        "active": lambda request: request.path.endswith("/krakendata/pair/"),
+                    },
                     _data("Import files", "folder_zip", "importfile_changelist", "importfile"),
                     _data("Retention", "fence", "retentionline_changelist", "retentionline"),
                 ],

@@ -1,7 +1,8 @@
 """The operator's pages, dressed by unfold; a project that runs Django's plain admin gets none of them.
 
-`pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`, `rejects`,
-`browse`, `registry` (pairs, import files, retention), `overview` (the first page), `third_party` (others' pages).
+`pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
+`rejects`, `browse`, `registry` (pairs, import files, retention), `overview` (the first page), `third_party`
+(others' pages).
 """
 
 from django.apps import apps

@@ -65,10 +65,11 @@ class SeriesForm(forms.Form):
 
     def clean_symbol(self) -> str:
         """Resolve any spelling to our symbol."""
+        name = self.cleaned_data["symbol"].strip()
         try:
-            return Symbols().resolve(self.cleaned_data["symbol"].strip())
+            return Symbols().resolve(name)
         except UnknownSymbol as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(f"No pair is called {name}; write it as BTC/USD.") from error
 
 
 class CandlesForm(SeriesForm):
@@ -98,7 +99,9 @@ def candles(request: HttpRequest) -> HttpResponse:
     def series(chosen: dict[str, Any]) -> Series:
         interval = interval_of(chosen["interval"])
         limits = _limits(chosen, interval.length)
-        return Series(_candle_rows(chosen["symbol"], interval), *limits, CANDLES_WIDTH_BUCKETS * interval.length)
+        return Series(
+            _candle_rows(chosen["symbol"], interval), *limits, CANDLES_WIDTH_BUCKETS * interval.length
+        )
 
     return _browse(request, "Candles", "candles", CandlesForm, series, CANDLE_COLUMNS, _candle_cells)
 
@@ -182,7 +185,7 @@ def _made_of(candle: Any) -> object:
         return chip("archive, coarse", "busy")
     if candle.first_id is None:
         return chip("archive candles", "quiet")
-    return chip("trades", "good") if candle.first_id > 0 else chip("trades without ids", "quiet")
+    return chip("trades", "good") if candle.first_id > 0 else chip("trades without ids", "good")
 
 
 def _empty(form: SeriesForm, kind: str, known: Sequence[str]) -> tuple[str, str]:

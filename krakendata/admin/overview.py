@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest
 
 from krakendata.admin.pages import may_view
@@ -20,6 +21,8 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may_view(request, SyncRun):
         context.update(newest_runs(), may_see_runs=True)
     if may_view(request, SyncStatus):
-        statuses = SyncStatus.objects.order_by("-last_success", "symbol", "kind")[:PAIRS_SHOWN]
+        statuses = SyncStatus.objects.order_by(F("last_success").desc(nulls_last=True), "symbol", "kind")[
+            :PAIRS_SHOWN
+        ]
         context.update(totals=totals(), statuses=status_table(statuses), may_see_status=True)
     return context

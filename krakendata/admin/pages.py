@@ -78,4 +78,6 @@ def show(request: HttpRequest, template: str, title: str, **context: Any) -> Tem
 def link(text: str, name: str, *args: object, **query: object) -> SafeString:
     """Link to a page of the admin by its address's name."""
     address = reverse(f"admin:{name}", args=args)
-    return format_html('<a class="kd-link" href="{}">{}</a>', address + (query and f"?{urlencode(query)}" or ""), text)
+    return format_html(
+        '<a class="kd-link" href="{}">{}</a>', address + (query and f"?{urlencode(query)}" or ""), text
+    )

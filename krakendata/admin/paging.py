@@ -1,8 +1,8 @@
 """Pages of a series, newest first, found by the key of the page's edge instead of an offset.
 
-Every query names the symbol and a stretch of time, which is the primary key's order, and takes one page at most.
-The stretch starts small and grows until the page is full, so that a busy pair is not read for years and a quiet
-one not in a thousand empty steps.
+Every query names the symbol and a stretch of time, which is the primary key's order, and takes one page at
+most. The stretch starts small and grows until the page is full, so that a busy pair is not read for years and
+a quiet one not in a thousand empty steps.
 """
 
 from __future__ import annotations
@@ -89,9 +89,7 @@ def read_page(
     )
 
 
-def _stretch(
-    series: Series, edge: Edge | None, upwards: bool, width: timedelta
-) -> tuple[datetime, datetime]:
+def _stretch(series: Series, edge: Edge | None, upwards: bool, width: timedelta) -> tuple[datetime, datetime]:
     """Give the part of the series to look at: `width` from the edge on, the edge's own moment included."""
     if upwards and edge is not None:
         start = max(series.start, edge.moment)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
@@ -20,8 +21,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptabl
     @cached_property
     def count(self) -> int:
         """Count the rows, or say how many are within reach."""
-        within_reach = self.object_list.order_by().values("pk")[:ROWS_WITHIN_REACH]  # type: ignore[union-attr]
-        return int(within_reach.count())
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by().values("pk")[:ROWS_WITHIN_REACH].count()
 
 
 class ReadOnlyAdmin(ModelAdmin):

@@ -1,4 +1,4 @@
-"""The small tables: pairs, import files and the retention lines; the pages of a pair's data hang on the pairs."""
+"""The small tables: pairs, import files, retention lines. The pages of a pair's data hang on the pairs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class ImportFileAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Stored + folded + duplicate + rejected")
     def counts(self, file: ImportFile) -> str:
-        return " + ".join(number(count) for count in (file.stored, file.folded, file.duplicate, file.rejected))
+        return " + ".join(
+            number(count) for count in (file.stored, file.folded, file.duplicate, file.rejected)
+        )
 
     @admin.display(description="Updated (UTC)")
     def updated(self, file: ImportFile) -> str:

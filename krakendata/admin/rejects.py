@@ -79,7 +79,7 @@ class RunFilter(DropdownFilter):
 class RejectedRecordAdmin(ReadOnlyAdmin):
     """The newest first; the list reaches back 10,000 records, the filters further."""
 
-    list_display = ["record", "seen", "source", "reason", "symbol", "where", "preview", "state"]
+    list_display = ["record", "seen", "source", "reason", "symbol", "where", "preview"]
     list_display_links = ["record"]
     list_filter = [SourceFilter, ReasonFilter, RunFilter]
     list_select_related = False
@@ -87,12 +87,14 @@ class RejectedRecordAdmin(ReadOnlyAdmin):
     sortable_by: list[str] = []
     list_before_template = "krakendata/admin/rejects_hint.html"
     fields = [
-        "raw_record", "reason_sentence", "detail", "place", "line_number", "symbol", "source", "seen", "state", "of_run",
-    ]  # fmt: skip
+        *("raw_record", "reason_sentence", "detail", "place", "line_number"),
+        *("symbol", "source", "seen", "state", "of_run"),
+    ]
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).order_by("-id")
+        newest_first: QuerySet[Any] = super().get_queryset(request).order_by("-id")
+        return newest_first
 
     @admin.display(description="Record")
     def record(self, rejected: RejectedRecord) -> str:

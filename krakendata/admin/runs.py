@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from krakendata.admin.pages import Column, Table, link, may_view, page_of, show
 from krakendata.admin.readonly import ReadOnlyAdmin
@@ -79,7 +81,9 @@ def runs_fragment(request: HttpRequest) -> HttpResponse:
 @page_of(SyncRun)
 def run_fragment(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer the run's own page."""
-    return render(request, "krakendata/admin/progress.html", {"progress": progress_of(_run(pk)), "is_alone": True})
+    return render(
+        request, "krakendata/admin/progress.html", {"progress": progress_of(_run(pk)), "is_alone": True}
+    )
 
 
 def _run(pk: int | str) -> SyncRun:
@@ -101,7 +105,12 @@ def reject_table(run: SyncRun) -> Table:
         ]
         for count in counts
     ]
-    return Table(REJECT_COLUMNS, rows, "Nothing was rejected.")
+    nothing = (
+        "Nothing was rejected."
+        if not run.rejected
+        else f"{number(run.rejected)} rejected, not yet counted by reason."
+    )
+    return Table(REJECT_COLUMNS, rows, nothing)
 
 
 @page_of(SyncRun)
@@ -114,7 +123,9 @@ def run_page(request: HttpRequest, object_id: str) -> HttpResponse:
         f"Run {run.pk}: {run.kind}",
         progress=progress_of(run),
         is_alone=True,
-        parameters=sorted(run.parameters.items()) if isinstance(run.parameters, dict) else [],
+        parameters=[
+            (name, json.dumps(value, ensure_ascii=False)) for name, value in sorted(run.parameters.items())
+        ],
         rejects=reject_table(run),
         may_see_rejects=may_view(request, RejectedRecord),
     )
@@ -126,7 +137,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     list_display = ["name", "shown_state", "percent", "started", "took", "rows_read", "rate", "rows_rejected"]
     list_display_links = ["name"]
-    list_filter = ["state", "kind"]
+    list_filter = [("state", ChoicesDropdownFilter)]
+    ordering = ["-id"]
     list_before_template = "krakendata/admin/runs_hint.html"
 
     def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:

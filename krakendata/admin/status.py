@@ -1,4 +1,4 @@
-"""Sync status per pair and kind: what is collected, what is still stored, what is missing, what went wrong."""
+"""Sync status per pair and kind: what is collected, what is still stored, what is missing, what failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ COLUMNS = [
     Column("Oldest (UTC)"),
     Column("Newest (UTC)"),
     Column("Collected", True, "Records ever taken in: stored, or folded into candles behind the retention"),
-    Column("Still stored", True, "Rows kept today; retention drops old ones, what was collected stays proven"),
+    Column(
+        "Still stored", True, "Rows kept today; retention drops old ones, what was collected stays proven"
+    ),
     Column("Holes", True, "Stretches of trade ids between the first and the last that nobody has given us"),
     Column("Last success"),
     Column("State"),
@@ -59,21 +61,15 @@ def sync_status(request: HttpRequest) -> HttpResponse:
 
 def totals() -> list[tuple[str, str]]:
     """Sum up the ledger's summary, in one query over at most two rows a pair."""
-    sums = SyncStatus.objects.aggregate(
-        pairs=Count("symbol", distinct=True),
-        collected=Sum("collected", filter=Q(kind="trades")),
-        stored=Sum("stored", filter=Q(kind="trades")),
-        candles=Sum("collected", filter=Q(kind="candles")),
-        holes=Sum("holes"),
-    )
-    titles = {
-        "pairs": "Pairs",
-        "collected": "Trades collected",
-        "stored": "Trades still stored",
-        "candles": "Archive candles collected",
-        "holes": "Holes",
+    figures = {
+        "Pairs": Count("symbol", distinct=True),
+        "Trades collected": Sum("collected", filter=Q(kind="trades")),
+        "Trades still stored": Sum("stored", filter=Q(kind="trades")),
+        "Archive candles collected": Sum("collected", filter=Q(kind="candles")),
+        "Holes": Sum("holes"),
     }
-    return [(title, number(sums[name] or 0)) for name, title in titles.items()]
+    sums = SyncStatus.objects.aggregate(**{f"sum_{n}": figure for n, figure in enumerate(figures.values())})
+    return [(title, number(total or 0)) for title, total in zip(figures, sums.values(), strict=True)]
 
 
 def status_table(statuses: list[SyncStatus] | QuerySet[SyncStatus]) -> Table:
@@ -98,7 +94,7 @@ def _cells(status: SyncStatus) -> list[Any]:
         # The ledger of candle archives knows what was given, not what retention has left of it.
         numeric(number(status.stored)) if is_trades or status.stored else NOTHING,
         numeric(number(status.holes)) if is_trades else NOTHING,
-        ago(status.last_success, timezone.now()),
+        numeric(ago(status.last_success, timezone.now())),
         _state(status),
     ]
 

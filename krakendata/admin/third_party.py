@@ -1,4 +1,4 @@
-"""Pages of Django's users and of Celery beat, registered again on unfold's ModelAdmin, without which they look broken."""
+"""Pages of Django's users and of Celery beat, registered again on unfold's ModelAdmin: else they look broken."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def _extras(model: type[Model]) -> dict[str, Any]:
 def _periodic_task_form() -> type[Any]:
     from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 
-    class DressedTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc]
+    class DressedTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):
         """The list of tasks in unfold's clothes."""
 
-    class DressedForm(PeriodicTaskForm):  # type: ignore[misc]
+    class DressedForm(PeriodicTaskForm):
         """The form of a schedule in unfold's clothes."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:

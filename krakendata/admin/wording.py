@@ -1,9 +1,10 @@
-"""Numbers, times and raw text as people read them; every time is UTC and says so once, in the column's title."""
+"""Numbers, times and raw text as people read them; every time is UTC, which the columns' titles say."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from unicodedata import category
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -11,8 +12,9 @@ from django.utils.safestring import SafeString
 NOTHING = "–"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
-# Control characters have pictures from U+2400 on; the blank gets a dot and the tab an arrow, as in editors.
-PICTURES = {code: 0x2400 + code for code in range(32)} | {127: 0x2421, ord(" "): "·", ord("\t"): "→"}
+# As in editors. Fonts lack Unicode's own pictures of control characters, so these get names.
+MARKS = {" ": "·", "\t": "→", "\n": "‹LF›\n", "\r": "‹CR›", "\0": "‹NUL›"}
+UNSEEN_CATEGORIES = ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def number(value: int | None) -> str:
@@ -50,7 +52,7 @@ def duration(span: timedelta | None) -> str:
     if span is None:
         return NOTHING
     seconds = max(int(span.total_seconds()), 0)
-    parts = []
+    parts: list[str] = []
     for name, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         count, seconds = divmod(seconds, length)
         if count or (name == "s" and not parts):
@@ -79,8 +81,15 @@ def amount(count: int, unit: str) -> str:
 
 
 def marked(raw: str) -> SafeString:
-    """Give a raw record escaped, monospaced, with its blanks and control characters to be seen."""
-    return format_html('<pre class="kd-raw">{}</pre>', raw.translate(PICTURES))
+    """Give a raw record escaped, monospaced, with its blanks and unseen characters to be seen."""
+    return format_html('<pre class="kd-raw">{}</pre>', "".join(map(_visible, raw)))
+
+
+def _visible(character: str) -> str:
+    """Give a mark or the code point for what a page would not show: controls, blanks, direction marks."""
+    if character in MARKS:
+        return MARKS[character]
+    return f"‹U+{ord(character):04X}›" if category(character) in UNSEEN_CATEGORIES else character
 
 
 def numeric(text: str) -> SafeString:
