@@ -66,7 +66,7 @@ class Candle(NamedTuple):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Make a candle of a database row whose columns are in this order."""
-        return cls._make(row)
+        return tuple.__new__(cls, row)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -201,7 +201,7 @@ class HistoricalDataProvider:
                 rows = await read_candles(connection, wanted, name, held)
             else:
                 rows = await _read_newest(connection, wanted, name, held, limit)
-            candles = tuple(map(Candle._make, rows))
+            candles = tuple(map(Candle.from_row, rows))
             if limit is not None and len(candles) == limit:
                 asked = asked._replace(start=candles[0].timestamp)
             ledger = await read_ledger(connection, name, asked)

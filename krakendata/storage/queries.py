@@ -48,7 +48,7 @@ async def read_candles(
     """The candles that start in `stretch`, oldest first; with `limit` the newest of them."""
     name = "candles_between" if limit is None else "newest_candles_between"
     parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
-    cursor = await connection.execute(_from_view(name, interval), parameters, binary=True)
+    cursor = await connection.execute(_from_view(name, interval), parameters)
     rows = await cursor.fetchall()
     return rows if limit is None else rows[::-1]
 
