@@ -73,9 +73,11 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static"
+COLLECTED_FILES = BASE_DIR / "static"
 # Collected files bear fingerprints in their names; where none were collected they are served as they lie.
-IS_COLLECTED = (STATIC_ROOT / "staticfiles.json").exists() or "collectstatic" in sys.argv
+IS_COLLECTED = (COLLECTED_FILES / "staticfiles.json").exists() or "collectstatic" in sys.argv
+# whitenoise warns of a root that is not there.
+STATIC_ROOT = COLLECTED_FILES if IS_COLLECTED else None
 WHITENOISE_USE_FINDERS = not IS_COLLECTED
 STATICFILES_BACKEND = (
     "whitenoise.storage.CompressedManifestStaticFilesStorage"
