@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -38,7 +37,8 @@ def start_servers() -> None:
     """Start PostgreSQL and Redis in a directory of their own and point the environment at them."""
     for name in [name for name in os.environ if name.startswith(OURS)]:
         del os.environ[name]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Both end the run the same way: the servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     home = Path(tempfile.mkdtemp(prefix="krakendata-tests-"))
     # The server of a run as root is another user.
     home.chmod(0o755)
