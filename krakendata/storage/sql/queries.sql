@@ -60,3 +60,138 @@ SELECT current_setting('server_version_num')::integer / 10000 AS postgres,
        current_setting('max_worker_processes')::integer AS worker_processes,
        current_setting('timescaledb.max_background_workers', true)::integer AS background_workers,
        current_setting('max_locks_per_transaction')::integer AS locks
+
+-- name: trade_runs
+SELECT first_id, last_id, first_ns, last_ns, trades, source, stored FROM trade_runs WHERE symbol = %(symbol)s ORDER BY first_id
+
+-- name: retention_lines
+SELECT kind, line FROM retention_lines
+
+-- name: share_lines
+-- The lines, held where they are until the transaction ends.
+SELECT kind, line FROM share_lines(), retention_lines
+
+-- name: lock_symbol
+-- The short write lock: one writing transaction per symbol.
+SELECT pg_advisory_xact_lock(hashtext('krakendata symbol'), hashtext(%(symbol)s))
+
+-- name: try_job_lock
+-- The long job lock, for as long as the connection lives: one import or backfill per symbol.
+SELECT pg_try_advisory_lock(hashtext('krakendata job'), hashtext(%(symbol)s))
+
+-- name: release_job_lock
+SELECT pg_advisory_unlock(hashtext('krakendata job'), hashtext(%(symbol)s))
+
+-- name: stage_candles
+SELECT stage_candles()
+
+-- name: copy_trades
+COPY trades (symbol, timestamp, trade_id, price, volume, side, order_type) FROM STDIN (FORMAT csv)
+
+-- name: copy_staged_candles
+COPY staged_candles (symbol, timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id, whole)
+FROM STDIN (FORMAT csv)
+
+-- name: copy_staged_given_candles
+COPY staged_candles (symbol, timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id)
+FROM STDIN (FORMAT csv)
+
+-- name: copy_candles
+COPY candles (symbol, timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id)
+FROM STDIN (FORMAT csv)
+
+-- name: has_candles
+SELECT EXISTS (SELECT FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1
+               AND timestamp BETWEEN %(first)s AND %(last)s)
+
+-- name: mark_dirty
+SELECT mark_dirty(%(symbol)s, %(first)s, %(last)s::timestamptz + INTERVAL '1 minute')
+
+-- name: merge_staged_candles
+SELECT stored, folded, duplicate FROM merge_staged_candles()
+
+-- name: merge_coarse_candles
+SELECT stored, duplicate FROM merge_coarse_candles(%(interval)s)
+
+-- name: drop_archive_trades
+SELECT drop_archive_trades(%(symbol)s, %(start)s, %(finish)s)
+
+-- name: record_trade_run
+SELECT record_trade_run(%(symbol)s, %(first_id)s, %(last_id)s, %(first_ns)s, %(last_ns)s, %(trades)s, %(source)s,
+                        %(stored)s, %(follows)s)
+
+-- name: record_candle_run
+SELECT record_candle_run(%(symbol)s, %(interval)s, %(first)s, %(last)s, %(candles)s)
+
+-- name: summarize_sync
+SELECT summarize_sync(%(symbol)s, %(kind)s)
+
+-- name: record_answered_ids
+INSERT INTO answered_ids (symbol, first_id, last_id, answer)
+SELECT %(symbol)s, id, id, 'rejected' FROM unnest(%(ids)s::bigint[]) AS id
+WHERE NOT EXISTS (SELECT FROM trade_runs r WHERE r.symbol = %(symbol)s AND id BETWEEN r.first_id AND r.last_id)
+ON CONFLICT DO NOTHING
+
+-- name: forget_answered_ids
+-- An id we once rejected and now have is no answer any more.
+DELETE FROM answered_ids
+WHERE symbol = %(symbol)s AND answer = 'rejected' AND first_id BETWEEN %(first_id)s AND %(last_id)s
+
+-- name: count_rejects
+INSERT INTO reject_counts AS c (run_id, source, reason, count) VALUES (%(run)s, %(source)s, %(reason)s, %(count)s)
+ON CONFLICT (run_id, source, reason) DO UPDATE SET count = c.count + excluded.count
+RETURNING count
+
+-- name: keep_reject
+INSERT INTO rejected_records (run_id, source, place, line, symbol, reason, detail, raw)
+VALUES (%(run)s, %(source)s, %(place)s, %(line)s, %(symbol)s, %(reason)s, %(detail)s, %(raw)s)
+
+-- name: start_run
+INSERT INTO sync_runs (kind, parameters, total, unit) VALUES (%(kind)s, %(parameters)s, %(total)s, %(unit)s) RETURNING id
+
+-- name: hold_run
+SELECT pg_advisory_lock(hashtext('krakendata run'), %(run)s::bigint::integer)
+
+-- name: mark_interrupted_runs
+-- A run that says it is running while nobody holds its lock was killed.
+UPDATE sync_runs SET state = 'interrupted', finished_at = updated_at, error = 'The process ended without a word.'
+WHERE state = 'running' AND kind = %(kind)s
+  AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND classid = (hashtext('krakendata run')::bigint & 4294967295)::oid AND objid = id::integer::oid AND objsubid = 2)
+
+-- name: advance_run
+UPDATE sync_runs SET updated_at = now(), done = done + %(done)s, read = read + %(read)s, stored = stored + %(stored)s,
+    folded = folded + %(folded)s, duplicate = duplicate + %(duplicate)s, rejected = rejected + %(rejected)s
+WHERE id = %(run)s
+
+-- name: finish_run
+UPDATE sync_runs SET state = %(state)s, error = %(error)s, finished_at = now(), updated_at = now() WHERE id = %(run)s
+
+-- name: imported_versions
+SELECT path, version FROM import_files WHERE done
+
+-- name: resume_import_file
+SELECT next_offset, next_line, last_id, last_start FROM import_files
+WHERE path = %(path)s AND version = %(version)s AND symbol = %(symbol)s AND layout = %(layout)s AND NOT done
+
+-- name: start_import_file
+INSERT INTO import_files (path, version, symbol, layout, size)
+VALUES (%(path)s, %(version)s, %(symbol)s, %(layout)s, %(size)s)
+ON CONFLICT (path) DO UPDATE SET version = excluded.version, symbol = excluded.symbol, layout = excluded.layout,
+    size = excluded.size, next_offset = 0, next_line = 1, last_id = NULL, last_start = NULL, done = false,
+    read = 0, stored = 0, folded = 0, duplicate = 0, rejected = 0, updated_at = now()
+
+-- name: advance_import_file
+UPDATE import_files SET next_offset = %(next_offset)s, next_line = %(next_line)s, last_id = %(last_id)s,
+    last_start = %(last_start)s, done = %(is_last)s, read = read + %(read)s, stored = stored + %(stored)s,
+    folded = folded + %(folded)s, duplicate = duplicate + %(duplicate)s, rejected = rejected + %(rejected)s,
+    updated_at = now()
+WHERE path = %(path)s
+
+-- name: report_sync_error
+INSERT INTO data_sync_status (symbol, kind, last_error, last_error_at) VALUES (%(symbol)s, %(kind)s, %(error)s, now())
+ON CONFLICT (symbol, kind) DO UPDATE SET last_error = excluded.last_error, last_error_at = excluded.last_error_at
+
+-- name: set_session
+-- Rows are merged into compressed chunks in blocks of bounded size; the limit is meant for accidents.
+SELECT set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false), set_config('timezone', 'UTC', false)

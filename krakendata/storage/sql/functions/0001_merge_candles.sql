@@ -24,7 +24,7 @@ CREATE FUNCTION stage_candles() RETURNS void
 LANGUAGE sql AS $$
     CREATE TEMP TABLE IF NOT EXISTS staged_candles (
         symbol text, timestamp timestamptz, open numeric, high numeric, low numeric, close numeric, volume numeric,
-        turnover numeric, trade_count bigint, first_id bigint, last_id bigint, whole boolean
+        turnover numeric, trade_count bigint, first_id bigint, last_id bigint, whole boolean DEFAULT true
     ) ON COMMIT DELETE ROWS
 $$;
 

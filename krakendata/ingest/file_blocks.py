@@ -1,0 +1,157 @@
+"""One archive file as blocks for the door: read, judged, compared with the ledger and shaped."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from krakendata.ingest.blocks import joined, split, unit_cut, with_last
+from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
+from krakendata.ingest.import_plan import PlannedFile
+from krakendata.ingest.trade_rows import PlacedRejection, TradeRows, read_trades
+from krakendata.ingest.trade_shapes import NS_PER_MINUTE, ShapedTrades, csv_bytes, new_trades, shape_trades
+from krakendata.kraken.archives import RawBlock
+from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject, TradeBlock
+from krakendata.storage.import_files import FilePosition
+from krakendata.storage.ledger import Holdings, Lines
+from krakendata.types import EPOCH, Source
+
+# Rows of archives without ids are a source of their own: their runs never join exact ones.
+IDLESS = "archive without ids"
+
+
+def file_blocks(
+    file: PlannedFile, position: FilePosition, held: Holdings, lines: Lines, now: datetime
+) -> Iterator[Block]:
+    """Yield the file's blocks from `position` on; the last one says so, also in a file without rows.
+
+    `held` is the ledger of the file's symbol and is kept up with what is yielded. Raises ImportFileError where the
+    file is damaged, after the blocks before.
+    """
+    with file.member.open(position.offset) as stream:
+        raw_blocks = with_last(stream, file.layout, position.offset, position.line)
+        if file.layout.kind == "trades":
+            yield from _trade_blocks(file, raw_blocks, position, held, lines, now)
+        else:
+            yield from _candle_blocks(file, raw_blocks, position, lines, now)
+
+
+def _trade_blocks(
+    file: PlannedFile,
+    raw_blocks: Iterator[tuple[RawBlock, bool]],
+    position: FilePosition,
+    held: Holdings,
+    lines: Lines,
+    now: datetime,
+) -> Iterator[Block]:
+    source = str(Source.ARCHIVE) if "trade_id" in file.layout.columns else IDLESS
+    last_id, carried, done = position.last_id, None, position.offset
+    for raw, is_last in raw_blocks:
+        block = joined(carried, raw)
+        rows = read_trades(block, file.layout, file.symbol, now, last_id)
+        carried = None
+        cut = None if is_last else unit_cut(rows.frame, block)
+        if cut is not None:
+            block, carried = split(block, cut)
+            rows = _before_line(rows, cut, carried)
+        shaped = shape_trades(
+            new_trades(rows.frame, held),
+            file.symbol,
+            held,
+            lines.trades,
+            source=source,
+            follows=last_id if source == IDLESS else None,
+            goes_on=cut is not None,
+        )
+        if source == IDLESS and not rows.frame.is_empty():
+            last_id = int(rows.frame["trade_id"][-1])
+        progress = FileProgress(file.key, block.end_offset, block.next_line, is_last, block.end_offset - done, last_id)
+        done = block.end_offset
+        yield Block(
+            file.symbol, lines, rows.read, _trade_block(shaped, held), None, _rejects(rows.rejections, file), progress
+        )
+    if done == position.offset:
+        yield _empty(file, position, lines)
+
+
+def _before_line(rows: TradeRows, line: int, behind: RawBlock) -> TradeRows:
+    """The rows before a line number; those behind it are read again with the next block."""
+    return TradeRows(
+        rows.frame.filter(pl.col("line") < line),
+        [placed for placed in rows.rejections if placed.line < line],
+        rows.read - sum(bool(text.strip()) for text in behind.data.split(b"\n")),
+    )
+
+
+def _trade_block(shaped: ShapedTrades | None, held: Holdings) -> TradeBlock | None:
+    if shaped is None:
+        return None
+    return TradeBlock(
+        shaped.trades, shaped.candles, shaped.runs, shaped.new, shaped.stored,
+        _moment(shaped.first_ns), _moment(shaped.last_ns), _replaced(shaped, held),
+    )  # fmt: skip
+
+
+def _replaced(shaped: ShapedTrades, held: Holdings) -> tuple[datetime, datetime] | None:
+    """The whole minutes that exact trades take over from an archive without ids."""
+    if shaped.runs[0].first_id < 0 or not held.has_archive_between(shaped.first_ns, shaped.last_ns):
+        return None
+    start = -(-shaped.first_ns // NS_PER_MINUTE) * NS_PER_MINUTE
+    finish = shaped.last_ns // NS_PER_MINUTE * NS_PER_MINUTE
+    return (_moment(start), _moment(finish)) if start < finish else None
+
+
+def _candle_blocks(
+    file: PlannedFile,
+    raw_blocks: Iterator[tuple[RawBlock, bool]],
+    position: FilePosition,
+    lines: Lines,
+    now: datetime,
+) -> Iterator[Block]:
+    minutes = file.member.interval_minutes or 1
+    last_start, done = position.last_start, position.offset
+    for raw, is_last in raw_blocks:
+        rows = read_candles(raw, file.layout, file.symbol, minutes, now)
+        candles = _candle_block(rows, file.symbol, minutes, last_start)
+        last_start = candles.last if candles is not None else last_start
+        progress = FileProgress(
+            file.key, raw.end_offset, raw.next_line, is_last, raw.end_offset - done, last_start=last_start
+        )
+        done = raw.end_offset
+        yield Block(file.symbol, lines, rows.read, None, candles, _rejects(rows.rejections, file), progress)
+    if done == position.offset:
+        yield _empty(file, position, lines)
+
+
+def _candle_block(rows: CandleRows, symbol: str, minutes: int, last_start: datetime | None) -> CandleBlock | None:
+    frame = rows.frame
+    if frame.is_empty():
+        return None
+    none = pl.lit(None, pl.String)
+    text = frame.select(
+        pl.lit(symbol).alias("symbol"),
+        pl.from_epoch("second").dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias("timestamp"),
+        *NUMBERS,
+        none.alias("turnover"),
+        "trade_count",
+        none.alias("first_id"),
+        none.alias("last_id"),
+    )
+    first, last = (EPOCH + timedelta(seconds=int(frame["second"][place])) for place in (0, -1))
+    return CandleBlock(minutes, csv_bytes(text), frame.height, first, last, last_start)
+
+
+def _rejects(rejections: list[PlacedRejection], file: PlannedFile) -> list[Reject]:
+    return [Reject(placed.rejection, file.member.path, placed.line, placed.trade_id) for placed in rejections]
+
+
+def _empty(file: PlannedFile, position: FilePosition, lines: Lines) -> Block:
+    """A file without rows, or without any behind the place where an import was stopped, is done all the same."""
+    progress = FileProgress(
+        file.key, position.offset, position.line, True, 0, position.last_id, position.last_start
+    )
+    return Block(file.symbol, lines, 0, progress=progress)
+
+
+def _moment(ns: int) -> datetime:
+    return (EPOCH + timedelta(microseconds=ns // 1000)).astimezone(UTC)

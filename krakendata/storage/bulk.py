@@ -1,0 +1,268 @@
+"""The one door for writing: rows, ledger, rejects and progress of a block, in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from krakendata.storage.ledger import Lines, HeldRun
+from krakendata.storage.sql import query
+from krakendata.validation import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the rows that were read: the four add up to `read`."""
+
+    read: int = 0
+    stored: int = 0
+    folded: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.read + other.read,
+            self.stored + other.stored,
+            self.folded + other.folded,
+            self.duplicate + other.duplicate,
+            self.rejected + other.rejected,
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name, as commands print them and queries take them."""
+        return {name: getattr(self, name) for name in ("read", "stored", "folded", "duplicate", "rejected")}
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A rejection as it is kept: with the place (file or frame) and line it came from."""
+
+    rejection: Rejection
+    place: str
+    line: int | None
+    trade_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradeBlock:
+    """New trades of one symbol, in the order of their ids. Bytes are COPY's CSV, columns as in queries.sql.
+
+    `replaced` is the stretch of whole minutes where these exact trades take the place of an archive without ids.
+    """
+
+    trades: bytes
+    candles: bytes
+    runs: Sequence[HeldRun]
+    new: int
+    stored: int
+    first: datetime
+    last: datetime
+    replaced: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandleBlock:
+    """Candles of one symbol and interval as an archive gives them, in time order, each start once.
+
+    `follows` is the start of the file's candle before: the stretch between them is covered by the file too.
+    """
+
+    interval_minutes: int
+    candles: bytes
+    rows: int
+    first: datetime
+    last: datetime
+    follows: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileProgress:
+    """How far a file is in, once its block is committed."""
+
+    path: str
+    next_offset: int
+    next_line: int
+    is_last: bool
+    advanced: int
+    last_id: int | None = None
+    last_start: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of records for the door. `read` counts every record it was made of, kept or not."""
+
+    symbol: str
+    lines: Lines
+    read: int
+    trades: TradeBlock | None = None
+    candles: CandleBlock | None = None
+    rejects: Sequence[Reject] = field(default_factory=tuple)
+    progress: FileProgress | None = None
+
+
+class LinesMoved(Exception):
+    """A retention line moved since the block was shaped: shape it again."""
+
+
+async def prepare_writer(connection: AsyncConnection[Any]) -> None:
+    """Make a connection (in autocommit) ready for write_block: session settings and the staging table."""
+    await connection.execute(query("set_session"))
+    await connection.execute(query("stage_candles"))
+
+
+async def write_block(connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int) -> Counts:
+    """Write one block in one transaction and return what became of its records.
+
+    `max_rejects` rejected records are kept per run and reason, the others counted. Raises LinesMoved if a retention
+    line moved since `block.lines` was read; nothing is written then.
+    """
+    await _make_partitions(connection, block)
+    async with connection.transaction():
+        lines = dict(await (await connection.execute(query("share_lines"))).fetchall())
+        if Lines(lines["trades"], lines["candles"]) != block.lines:
+            raise LinesMoved
+        await connection.execute(query("lock_symbol"), {"symbol": block.symbol})
+        counts = Counts(read=block.read, rejected=len(block.rejects))
+        if block.trades is not None:
+            counts += await _write_trades(connection, block.symbol, block.trades)
+        if block.candles is not None:
+            counts += await _write_candles(connection, block.symbol, block.candles, block.lines)
+        counts += Counts(duplicate=block.read - counts.stored - counts.folded - counts.duplicate - counts.rejected)
+        await _write_rejects(connection, block, run_id, max_rejects)
+        await _advance(connection, block, run_id, counts)
+    return counts
+
+
+async def _make_partitions(connection: AsyncConnection[Any], block: Block) -> None:
+    """Ahead and in a transaction of their own: made while rows are written they deadlock."""
+    spans = []
+    if block.trades is not None:
+        spans += [("trades", max(block.trades.first, block.lines.trades), block.trades.last)]
+        spans += [("candles", max(block.trades.first, block.lines.candles), block.trades.last)]
+    if block.candles is not None and block.candles.interval_minutes == 1:
+        spans += [("candles", max(block.candles.first, block.lines.candles), block.candles.last)]
+    for relation, first, last in spans:
+        if first <= last:
+            await connection.execute(
+                query("make_partitions"), {"relation": relation, "start": first, "finish": last + _MICROSECOND}
+            )
+
+
+_MICROSECOND = datetime.resolution
+
+
+async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: TradeBlock) -> Counts:
+    if block.replaced is not None:
+        start, finish = block.replaced
+        await connection.execute(query("drop_archive_trades"), {"symbol": symbol, "start": start, "finish": finish})
+    await _copy(connection, "copy_trades", block.trades)
+    await _copy(connection, "copy_staged_candles", block.candles)
+    await connection.execute(query("merge_staged_candles"))
+    for run in block.runs:
+        await connection.execute(
+            query("record_trade_run"),
+            {
+                "symbol": symbol, "first_id": run.first_id, "last_id": run.last_id, "first_ns": run.first_ns,
+                "last_ns": run.last_ns, "trades": run.trades, "source": run.source, "stored": run.stored,
+                "follows": run.follows,
+            },  # fmt: skip
+        )
+        await connection.execute(
+            query("forget_answered_ids"), {"symbol": symbol, "first_id": run.first_id, "last_id": run.last_id}
+        )
+    await connection.execute(query("summarize_sync"), {"symbol": symbol, "kind": "trades"})
+    return Counts(stored=block.stored, folded=block.new - block.stored)
+
+
+async def _write_candles(connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines) -> Counts:
+    counts = await _merge_candles(connection, symbol, block, lines)
+    covered_from = block.first
+    if block.follows is not None and block.follows < block.first:
+        covered_from = block.follows
+    await connection.execute(
+        query("record_candle_run"),
+        {
+            "symbol": symbol,
+            "interval": block.interval_minutes,
+            "first": covered_from,
+            "last": block.last,
+            "candles": counts.stored + counts.folded,
+        },
+    )
+    await connection.execute(query("summarize_sync"), {"symbol": symbol, "kind": "candles"})
+    return counts
+
+
+async def _merge_candles(connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines) -> Counts:
+    """Straight in where nothing is in the way, else by way of the stage and the precedence rules."""
+    span = {"symbol": symbol, "first": block.first, "last": block.last}
+    if block.interval_minutes == 1 and block.first >= lines.candles:
+        cursor = await connection.execute(query("has_candles"), span)
+        if await cursor.fetchone() == (False,):
+            await _copy(connection, "copy_candles", block.candles)
+            await connection.execute(query("mark_dirty"), span)
+            return Counts(stored=block.rows)
+    await _copy(connection, "copy_staged_given_candles", block.candles)
+    if block.interval_minutes == 1:
+        cursor = await connection.execute(query("merge_staged_candles"))
+        stored, folded, duplicate = await _one_row(cursor)
+        return Counts(stored=stored, folded=folded, duplicate=duplicate)
+    cursor = await connection.execute(query("merge_coarse_candles"), {"interval": block.interval_minutes})
+    stored, duplicate = await _one_row(cursor)
+    return Counts(stored=stored, duplicate=duplicate)
+
+
+async def _write_rejects(connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int) -> None:
+    by_reason: dict[tuple[str, str], list[Reject]] = {}
+    for reject in block.rejects:
+        by_reason.setdefault((reject.rejection.source, reject.rejection.reason), []).append(reject)
+    for (source, reason), rejects in by_reason.items():
+        cursor = await connection.execute(
+            query("count_rejects"), {"run": run_id, "source": source, "reason": reason, "count": len(rejects)}
+        )
+        (counted,) = await _one_row(cursor)
+        room = max(max_rejects - (counted - len(rejects)), 0)
+        for reject in rejects[:room]:
+            await connection.execute(query("keep_reject"), _reject_row(reject, block.symbol, run_id))
+    ids = [reject.trade_id for reject in block.rejects if reject.trade_id is not None]
+    if ids:
+        await connection.execute(query("record_answered_ids"), {"symbol": block.symbol, "ids": ids})
+
+
+def _reject_row(reject: Reject, symbol: str, run_id: int) -> dict[str, Any]:
+    rejection = reject.rejection
+    return {
+        "run": run_id, "source": rejection.source, "place": reject.place, "line": reject.line, "symbol": symbol,
+        "reason": rejection.reason, "detail": rejection.detail, "raw": rejection.raw,
+    }  # fmt: skip
+
+
+async def _advance(connection: AsyncConnection[Any], block: Block, run_id: int, counts: Counts) -> None:
+    advanced = 0
+    if block.progress is not None:
+        progress = block.progress
+        advanced = progress.advanced
+        await connection.execute(
+            query("advance_import_file"),
+            {
+                "path": progress.path, "next_offset": progress.next_offset, "next_line": progress.next_line,
+                "is_last": progress.is_last, "last_id": progress.last_id, "last_start": progress.last_start,
+            }
+            | counts.as_dict(),
+        )  # fmt: skip
+    await connection.execute(query("advance_run"), {"run": run_id, "done": advanced} | counts.as_dict())
+
+
+async def _copy(connection: AsyncConnection[Any], name: str, data: bytes) -> None:
+    if data:
+        async with connection.cursor() as cursor, cursor.copy(query(name)) as copy:
+            await copy.write(data)
+
+
+async def _one_row(cursor: Any) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = await cursor.fetchone()
+    return row

@@ -1,0 +1,40 @@
+"""How far each archive file is in: what makes an import resume exactly and skip what it has."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from krakendata.storage.sql import query
+
+Connection = AsyncConnection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FilePosition:
+    """Where a file's last committed block ended, in uncompressed bytes and lines, and what that block ended with."""
+
+    offset: int = 0
+    line: int = 1
+    last_id: int | None = None
+    last_start: datetime | None = None
+
+
+async def imported_versions(connection: Connection) -> dict[str, str]:
+    """The version of every file that is wholly in, by its key."""
+    cursor = await connection.execute(query("imported_versions"))
+    return dict(await cursor.fetchall())
+
+
+async def start_or_resume_file(
+    connection: Connection, key: str, version: str, symbol: str, layout: str, size: int
+) -> FilePosition:
+    """Say where to go on in a file: at its start, unless these very bytes were being imported before."""
+    parameters = {"path": key, "version": version, "symbol": symbol, "layout": layout, "size": size}
+    cursor = await connection.execute(query("resume_import_file"), parameters)
+    row = await cursor.fetchone()
+    if row is not None:
+        return FilePosition(*row)
+    await connection.execute(query("start_import_file"), parameters)
+    return FilePosition()

@@ -1,0 +1,49 @@
+"""The record of every long deed: its run, its files, its errors."""
+
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from krakendata.storage.sql import query
+
+Connection = AsyncConnection[Any]
+
+
+async def start_run(
+    connection: Connection, kind: str, parameters: dict[str, Any], total: int | None, unit: str = "bytes"
+) -> int:
+    """Record that a deed begins and return its id. `connection` keeps the run's lock as long as it lives.
+
+    Runs of the same kind that say they are running while nobody holds their lock are marked as interrupted.
+    """
+    await connection.execute(query("mark_interrupted_runs"), {"kind": kind})
+    cursor = await connection.execute(
+        query("start_run"), {"kind": kind, "parameters": Jsonb(parameters), "total": total, "unit": unit}
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # INSERT ... RETURNING gives one row
+    run_id = int(row[0])
+    await connection.execute(query("hold_run"), {"run": run_id})
+    return run_id
+
+
+async def finish_run(connection: Connection, run_id: int, state: str, error: str = "") -> None:
+    """Record how a run ended: `done`, `failed` or `stopped`."""
+    await connection.execute(query("finish_run"), {"run": run_id, "state": state, "error": error})
+
+
+async def report_sync_error(connection: Connection, symbol: str, kind: str, error: str) -> None:
+    """Note an error where the operator looks first: in the symbol's sync status."""
+    await connection.execute(query("report_sync_error"), {"symbol": symbol, "kind": kind, "error": error})
+
+
+async def try_job_lock(connection: Connection, symbol: str) -> bool:
+    """Try to become the only import or backfill of a symbol, for as long as the connection lives."""
+    cursor = await connection.execute(query("try_job_lock"), {"symbol": symbol})
+    return await cursor.fetchone() == (True,)
+
+
+async def release_job_lock(connection: Connection, symbol: str) -> None:
+    """Let the next one go on."""
+    await connection.execute(query("release_job_lock"), {"symbol": symbol})
