@@ -2,7 +2,6 @@
 """Run one of the project's commands: `python manage.py help` lists them."""
 
 import os
-import signal
 import sys
 
 from django.core.management import execute_from_command_line
@@ -13,8 +12,6 @@ from krakendata.errors import ConfigurationError, KrakenDataError
 def main() -> None:
     """Run the command that the arguments name; what stops it is one sentence, exit 2 for a setting."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    # Python's own answer to SIGTERM skips atexit, and with it the release of the private database server.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         execute_from_command_line(sys.argv)
     except KrakenDataError as error:

@@ -9,6 +9,9 @@ import functools
 import os
 import re
 import secrets
+import signal
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -245,6 +248,10 @@ def _started_url(home: Path) -> str:
     """Start (or join) the private server for the rest of this process; the last process to leave stops it."""
     server = start_server(home)
     atexit.register(server.release)
+    # Python's own answer to SIGTERM skips atexit; who has another answer (uvicorn, Celery) keeps it.
+    is_ours_to_set = threading.current_thread() is threading.main_thread()
+    if is_ours_to_set and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return server.url
 
 

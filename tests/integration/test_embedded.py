@@ -284,3 +284,23 @@ def test_doctor_tells_a_newcomer_to_migrate(home: Path) -> None:
     assert done.returncode == 1
     assert "error krakendata.W002" in done.stdout
     assert "Run manage.py migrate." in done.stdout
+
+
+def test_a_server_process_that_is_told_to_end_stops_it(home: Path) -> None:
+    variables = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": f"embedded:{home}",
+        "KRAKENDATA_ENV_FILE": os.devnull,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "off", "--port", "0"],
+        cwd=PROJECT, env=variables, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "running on" in line:
+            break
+    assert not is_stopped(home)
+    process.terminate()
+    process.communicate()
+    assert is_stopped(home)
