@@ -92,10 +92,10 @@ def read_page(
 def _stretch(series: Series, edge: Edge | None, upwards: bool, width: timedelta) -> tuple[datetime, datetime]:
     """Give the part of the series to look at: `width` from the edge on, the edge's own moment included."""
     if upwards and edge is not None:
-        start = max(series.start, edge.moment)
-        return start, start + min(width, max(series.end - start, INSTANT))
-    end = series.end if edge is None else min(series.end, edge.moment + INSTANT)
-    return end - min(width, max(end - series.start, INSTANT)), end
+        start = min(max(series.start, edge.moment), series.end)
+        return start, start + min(width, series.end - start)
+    end = series.end if edge is None or edge.moment >= series.end else edge.moment + INSTANT
+    return end - min(width, end - series.start), end
 
 
 def _beyond(rows: SeriesQuerySet, series: Series, edge: Edge | None, upwards: bool) -> SeriesQuerySet:

@@ -1,4 +1,4 @@
-"""Pages of Django's users and of Celery beat, registered again on unfold's ModelAdmin: else they look broken."""
+"""Pages of Django's users and of Celery beat, registered again on unfold, without which they look broken."""
 
 from __future__ import annotations
 
