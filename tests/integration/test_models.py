@@ -60,7 +60,7 @@ def key_of(relation: str) -> list[str]:
 def fields_of(model: type[models.Model]) -> dict[str, tuple[str, bool]]:
     """Give a model's columns in the database's words."""
     return {
-        field.column: (TYPES[type(field).__name__], field.null)
+        str(field.column): (TYPES[type(field).__name__], field.null)
         for field in model._meta.concrete_fields
         if not isinstance(field, models.CompositePrimaryKey)
     }
@@ -90,7 +90,7 @@ def test_every_interval_but_the_minute_has_its_rollup() -> None:
 
 @pytest.mark.parametrize("model", [Trade, Candle, *ROLLUPS.values()], ids=lambda model: model.__name__)
 def test_a_series_is_ordered_by_its_key(model: type[models.Model]) -> None:
-    assert list(model._meta.ordering) == [field.name for field in model._meta.pk_fields]
+    assert list(model._meta.ordering or ()) == [field.name for field in model._meta.pk_fields]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
