@@ -186,7 +186,8 @@ def krakendata(env: Environment) -> dict[str, Any]:
         raise SettingError(
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
-    return {**numbers, **_refresh_windows(env)}
+    jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
+    return {**numbers, **jobs, **_refresh_windows(env)}
 
 
 def _refresh_windows(env: Environment) -> dict[str, timedelta]:

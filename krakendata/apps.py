@@ -1,10 +1,16 @@
 """The app, as an internal Django project installs it: add "krakendata" to INSTALLED_APPS."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
+
+from krakendata.storage.sql import query
 
 
 class KrakendataConfig(AppConfig):
-    """Registers the system checks once every app is loaded."""
+    """Registers the system checks, and has every `migrate` apply the policies that the settings want."""
 
     name = "krakendata"
     verbose_name = "Kraken market data"
@@ -14,3 +20,14 @@ class KrakendataConfig(AppConfig):
         from krakendata import checks
 
         checks.register_all()
+        post_migrate.connect(apply_policies, sender=self)
+
+
+def apply_policies(sender: AppConfig, using: str, **_: Any) -> None:
+    """Make the database's policies what the settings want; nothing to do once it is migrated to zero."""
+    from krakendata.options import upkeep_settings
+
+    with connections[using].cursor() as cursor:
+        cursor.execute(query("has_policies"))
+        if cursor.fetchone() == (True,):
+            cursor.execute(query("apply_policies"), {"policies": upkeep_settings().as_json()})

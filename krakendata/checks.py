@@ -6,6 +6,7 @@
     E004 retention and windows contradict             W004 no Redis is configured
     E005 the server has not loaded TimescaleDB        W005 too few background workers
                                                       W006 too few locks
+                                                      W007 the policies are not those of the settings
 
 They run with `manage.py check` and before most commands; `manage.py doctor` runs them too and takes W001,
 W002 and W003 for errors. The ids are stable.
@@ -23,6 +24,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from krakendata.options import upkeep_settings
 from krakendata.storage.editions import EDITIONS, edition_named
 from krakendata.storage.sql import query
 from krakendata.types import INTERVALS
@@ -74,7 +76,8 @@ def check_database(
     """Ask the database what it is and how far it has been migrated."""
     try:
         # Databases are named by `migrate`, which is about to apply what is missing.
-        return [*_server_messages(), *([] if databases else _migration_messages())]
+        later = [] if databases else [*_migration_messages(), *_policy_messages()]
+        return [*_server_messages(), *later]
     except DatabaseError as error:
         # The first line only, for brevity; libpq's messages never carry the password.
         reason = str(error).partition("\n")[0]
@@ -190,6 +193,20 @@ def _migration_messages() -> Iterator[CheckMessage]:
         yield Warning(
             f"{len(plan)} migrations are not applied.", hint="Run manage.py migrate.", id="krakendata.W002"
         )
+
+
+def _policy_messages() -> Iterator[CheckMessage]:
+    with connection.cursor() as cursor:
+        cursor.execute(query("has_policies"))
+        if cursor.fetchone() != (True,):
+            return
+        cursor.execute(query("policy_drift"), {"policies": upkeep_settings().as_json()})
+        for kind, relation, wanted, found in cursor.fetchall():
+            yield Warning(
+                f"The {kind} policy of {relation} is {found} in the database and {wanted} in the settings (seconds or days).",
+                hint="Run manage.py migrate: it applies the settings.",
+                id="krakendata.W007",
+            )
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -35,7 +35,9 @@ class CandleRows:
     repeated: int = 0
 
 
-def read_candles(raw: RawBlock, layout: Layout, symbol: str, interval_minutes: int, now: datetime) -> CandleRows:
+def read_candles(
+    raw: RawBlock, layout: Layout, symbol: str, interval_minutes: int, now: datetime
+) -> CandleRows:
     """Read one block of an OHLCVT archive of one interval."""
     fields = read_fields(raw, layout)
     frame = fields.with_columns(

@@ -114,7 +114,9 @@ class BulkCSVImporter:
         lines = await read_lines(connection)
         symbols = Symbols(await read_pairs(connection))
         imported = await imported_versions(connection)
-        plan = await asyncio.to_thread(plan_import, paths, symbols, symbol and symbols.resolve(symbol), lines, imported)
+        plan = await asyncio.to_thread(
+            plan_import, paths, symbols, symbol and symbols.resolve(symbol), lines, imported
+        )
         self._announce(plan, lines)
         return plan
 
@@ -124,7 +126,9 @@ class BulkCSVImporter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for symbol, files in _by_symbol(plan.files).items():
-                    tasks.create_task(self._import_symbol(symbol, files, places, _Run(run_id, plan, progress)))
+                    tasks.create_task(
+                        self._import_symbol(symbol, files, places, _Run(run_id, plan, progress))
+                    )
         except ExceptionGroup as failures:
             # The first one stopped the others; callers know our errors, not groups of them.
             raise failures.exceptions[0] from None

@@ -27,7 +27,9 @@ FRACTION = r"^[0-9]{1,9}$"
 OVERFLOW = "overflow"
 
 # Columns that no good row leaves empty: with one of them last, a missing field cannot hide.
-NEVER_EMPTY = frozenset({"timestamp", "price", "volume", "trade_id", "trades", "open", "high", "low", "close"})
+NEVER_EMPTY = frozenset(
+    {"timestamp", "price", "volume", "trade_id", "trades", "open", "high", "low", "close"}
+)
 
 
 def read_fields(raw: RawBlock, layout: Layout) -> pl.DataFrame:

@@ -65,10 +65,18 @@ def _trade_blocks(
         )
         if source == IDLESS and not rows.frame.is_empty():
             last_id = int(rows.frame["trade_id"][-1])
-        progress = FileProgress(file.key, block.end_offset, block.next_line, is_last, block.end_offset - done, last_id)
+        progress = FileProgress(
+            file.key, block.end_offset, block.next_line, is_last, block.end_offset - done, last_id
+        )
         done = block.end_offset
         yield Block(
-            file.symbol, lines, rows.read, _trade_block(shaped, held), None, _rejects(rows.rejections, file), progress
+            file.symbol,
+            lines,
+            rows.read,
+            _trade_block(shaped, held),
+            None,
+            _rejects(rows.rejections, file),
+            progress,
         )
     if done == position.offset:
         yield _empty(file, position, lines)
@@ -123,7 +131,9 @@ def _candle_blocks(
         yield _empty(file, position, lines)
 
 
-def _candle_block(rows: CandleRows, symbol: str, minutes: int, last_start: datetime | None) -> CandleBlock | None:
+def _candle_block(
+    rows: CandleRows, symbol: str, minutes: int, last_start: datetime | None
+) -> CandleBlock | None:
     frame = rows.frame
     if frame.is_empty():
         return None

@@ -99,7 +99,9 @@ def _planned(member: ArchiveMember, key: str, symbol: str, lines: Lines) -> Plan
     sample_rows = max(first_bytes.count(b"\n"), 1)
     bytes_a_row = max(min(len(first_bytes), member.size) / sample_rows, 1.0)
     rows = round(member.size / bytes_a_row)
-    behind = 0 if member.interval_minutes not in (None, 1) else _bytes_before(member, layout, first_bytes, line)
+    behind = (
+        0 if member.interval_minutes not in (None, 1) else _bytes_before(member, layout, first_bytes, line)
+    )
     return PlannedFile(key, member, symbol, layout, rows, round(behind / bytes_a_row))
 
 

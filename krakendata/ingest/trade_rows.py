@@ -54,7 +54,9 @@ class TradeRows:
     read: int = 0
 
 
-def read_trades(raw: RawBlock, layout: Layout, symbol: str, now: datetime, last_id: int | None = None) -> TradeRows:
+def read_trades(
+    raw: RawBlock, layout: Layout, symbol: str, now: datetime, last_id: int | None = None
+) -> TradeRows:
     """Read one block of a trades archive.
 
     `last_id` is the id of the row before the block, for archives without ids: rows of one second count on from it.
@@ -84,11 +86,15 @@ def _readings(layout: Layout) -> dict[str, pl.Expr]:
         for name in details
         if name not in layout.columns
     }
-    return read | absent | {
-        "ns": nanoseconds("timestamp"),
-        "scaled_price": scaled("price"),
-        "scaled_volume": scaled("volume"),
-    }
+    return (
+        read
+        | absent
+        | {
+            "ns": nanoseconds("timestamp"),
+            "scaled_price": scaled("price"),
+            "scaled_volume": scaled("volume"),
+        }
+    )
 
 
 def _certain(layout: Layout, now: datetime) -> pl.Expr:
@@ -108,7 +114,9 @@ def _certain(layout: Layout, now: datetime) -> pl.Expr:
 def _as_schema() -> list[pl.Expr]:
     finer = {name: pl.col(name) % FINER != 0 for name in ("scaled_price", "scaled_volume")}
     return [
-        pl.when(~finer[name]).then(pl.col(name) // FINER).alias(name) if name in finer else pl.col(name).cast(kind)
+        pl.when(~finer[name]).then(pl.col(name) // FINER).alias(name)
+        if name in finer
+        else pl.col(name).cast(kind)
         for name, kind in SCHEMA.items()
     ]
 

@@ -57,7 +57,9 @@ def new_trades(frame: pl.DataFrame, held: Holdings) -> pl.DataFrame:
     if first < 0 and not frame.is_empty():
         for run in held.exact_between(*_span(frame, NS_PER_MINUTE)):
             minute = pl.col("ns") // NS_PER_MINUTE
-            frame = frame.filter(~minute.is_between(run.first_ns // NS_PER_MINUTE, run.last_ns // NS_PER_MINUTE))
+            frame = frame.filter(
+                ~minute.is_between(run.first_ns // NS_PER_MINUTE, run.last_ns // NS_PER_MINUTE)
+            )
     return frame
 
 
@@ -121,8 +123,12 @@ def _runs(frame: pl.DataFrame, source: str, follows: int | None) -> list[HeldRun
         .collect()
     )
     return [
-        HeldRun(first_id, last_id, first_ns, last_ns, trades, source, stored, follows if number == 0 else None)
-        for number, (_, _, first_id, last_id, first_ns, last_ns, trades, stored) in enumerate(islands.iter_rows())
+        HeldRun(
+            first_id, last_id, first_ns, last_ns, trades, source, stored, follows if number == 0 else None
+        )
+        for number, (_, _, first_id, last_id, first_ns, last_ns, trades, stored) in enumerate(
+            islands.iter_rows()
+        )
     ]
 
 
@@ -136,9 +142,17 @@ def _partial_units(runs: list[HeldRun], held: Holdings, goes_on: bool) -> set[in
     for number, run in enumerate(runs):
         if run.first_id < 0:
             continue
-        before = runs[number - 1] if number and runs[number - 1].last_id == run.first_id - 1 else held.ending_at(run.first_id - 1)
+        before = (
+            runs[number - 1]
+            if number and runs[number - 1].last_id == run.first_id - 1
+            else held.ending_at(run.first_id - 1)
+        )
         unit = run.first_ns // NS_PER_UNIT
-        if run.first_id != 1 and (before is None or before.last_ns // NS_PER_UNIT == unit) and before not in runs:
+        if (
+            run.first_id != 1
+            and (before is None or before.last_ns // NS_PER_UNIT == unit)
+            and before not in runs
+        ):
             partial.add(unit)
         is_last = number == len(runs) - 1
         behind = held.starting_at(run.last_id + 1) if is_last else runs[number + 1]
@@ -159,15 +173,22 @@ def _timestamp() -> pl.Expr:
 def _trades_csv(frame: pl.DataFrame, symbol: str) -> bytes:
     return csv_bytes(
         frame.select(
-            pl.lit(symbol).alias("symbol"), _timestamp().dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").alias("timestamp"),
-            "trade_id", "price", "volume", "side", "order_type",
+            pl.lit(symbol).alias("symbol"),
+            _timestamp().dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").alias("timestamp"),
+            "trade_id",
+            "price",
+            "volume",
+            "side",
+            "order_type",
         )  # fmt: skip
     )
 
 
 def _candles_csv(frame: pl.DataFrame, symbol: str, partial_units: set[int]) -> bytes:
     minute = (pl.col("ns") // NS_PER_MINUTE).alias("minute")
-    whole = ~(pl.col("minute") // UNIT_MINUTES).is_in(sorted(partial_units)) if partial_units else pl.lit(True)
+    whole = (
+        ~(pl.col("minute") // UNIT_MINUTES).is_in(sorted(partial_units)) if partial_units else pl.lit(True)
+    )
     if _is_exact(frame):
         candles = (
             frame.lazy()
@@ -210,7 +231,10 @@ def _is_exact(frame: pl.DataFrame) -> bool:
     columns = frame.select("scaled_price", "scaled_volume")
     if sum(columns.null_count().row(0)):
         return False
-    return int(columns["scaled_price"].max()) * int(columns["scaled_volume"].max()) * frame.height < MAX_EXACT_SUM
+    return (
+        int(columns["scaled_price"].max()) * int(columns["scaled_volume"].max()) * frame.height
+        < MAX_EXACT_SUM
+    )
 
 
 def _fold_in_decimals(frame: pl.DataFrame, symbol: str) -> pl.DataFrame:
@@ -221,7 +245,10 @@ def _fold_in_decimals(frame: pl.DataFrame, symbol: str) -> pl.DataFrame:
     rows = [
         {
             "minute": ns_of(candle.timestamp) // NS_PER_MINUTE,
-            **{name: f"{getattr(candle, name):f}" for name in ("open", "high", "low", "close", "volume", "turnover")},
+            **{
+                name: f"{getattr(candle, name):f}"
+                for name in ("open", "high", "low", "close", "volume", "turnover")
+            },
             **{name: getattr(candle, name) for name in ("trade_count", "first_id", "last_id")},
         }
         for candle in fold_trades(trades)

@@ -114,7 +114,9 @@ async def prepare_writer(connection: AsyncConnection[Any]) -> None:
     await connection.execute(query("stage_candles"))
 
 
-async def write_block(connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int) -> Counts:
+async def write_block(
+    connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int
+) -> Counts:
     """Write one block in one transaction and return what became of its records.
 
     `max_rejects` rejected records are kept per run and reason, the others counted. Raises LinesMoved if a retention
@@ -131,7 +133,9 @@ async def write_block(connection: AsyncConnection[Any], block: Block, run_id: in
             counts += await _write_trades(connection, block.symbol, block.trades)
         if block.candles is not None:
             counts += await _write_candles(connection, block.symbol, block.candles, block.lines)
-        counts += Counts(duplicate=block.read - counts.stored - counts.folded - counts.duplicate - counts.rejected)
+        counts += Counts(
+            duplicate=block.read - counts.stored - counts.folded - counts.duplicate - counts.rejected
+        )
         await _write_rejects(connection, block, run_id, max_rejects)
         await _advance(connection, block, run_id, counts)
     return counts
@@ -148,7 +152,8 @@ async def _make_partitions(connection: AsyncConnection[Any], block: Block) -> No
     for relation, first, last in spans:
         if first <= last:
             await connection.execute(
-                query("make_partitions"), {"relation": relation, "start": first, "finish": last + _MICROSECOND}
+                query("make_partitions"),
+                {"relation": relation, "start": first, "finish": last + _MICROSECOND},
             )
 
 
@@ -158,7 +163,9 @@ _MICROSECOND = datetime.resolution
 async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: TradeBlock) -> Counts:
     if block.replaced is not None:
         start, finish = block.replaced
-        await connection.execute(query("drop_archive_trades"), {"symbol": symbol, "start": start, "finish": finish})
+        await connection.execute(
+            query("drop_archive_trades"), {"symbol": symbol, "start": start, "finish": finish}
+        )
     await _copy(connection, "copy_trades", block.trades)
     await _copy(connection, "copy_staged_candles", block.candles)
     await connection.execute(query("merge_staged_candles"))
@@ -166,8 +173,14 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
         await connection.execute(
             query("record_trade_run"),
             {
-                "symbol": symbol, "first_id": run.first_id, "last_id": run.last_id, "first_ns": run.first_ns,
-                "last_ns": run.last_ns, "trades": run.trades, "source": run.source, "stored": run.stored,
+                "symbol": symbol,
+                "first_id": run.first_id,
+                "last_id": run.last_id,
+                "first_ns": run.first_ns,
+                "last_ns": run.last_ns,
+                "trades": run.trades,
+                "source": run.source,
+                "stored": run.stored,
                 "follows": run.follows,
             },  # fmt: skip
         )
@@ -178,7 +191,9 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
     return Counts(stored=block.stored, folded=block.new - block.stored)
 
 
-async def _write_candles(connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines) -> Counts:
+async def _write_candles(
+    connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines
+) -> Counts:
     counts = await _merge_candles(connection, symbol, block, lines)
     covered_from = block.first
     if block.follows is not None and block.follows < block.first:
@@ -197,7 +212,9 @@ async def _write_candles(connection: AsyncConnection[Any], symbol: str, block: C
     return counts
 
 
-async def _merge_candles(connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines) -> Counts:
+async def _merge_candles(
+    connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines
+) -> Counts:
     """Straight in where nothing is in the way, else by way of the stage and the precedence rules."""
     span = {"symbol": symbol, "first": block.first, "last": block.last}
     if block.interval_minutes == 1 and block.first >= lines.candles:
@@ -216,7 +233,9 @@ async def _merge_candles(connection: AsyncConnection[Any], symbol: str, block: C
     return Counts(stored=stored, duplicate=duplicate)
 
 
-async def _write_rejects(connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int) -> None:
+async def _write_rejects(
+    connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int
+) -> None:
     by_reason: dict[tuple[str, str], list[Reject]] = {}
     for reject in block.rejects:
         by_reason.setdefault((reject.rejection.source, reject.rejection.reason), []).append(reject)

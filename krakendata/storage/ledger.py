@@ -61,11 +61,17 @@ class Holdings:
 
     def exact_between(self, first_ns: int, last_ns: int) -> list[HeldRun]:
         """The runs of exact ids that touch a stretch of time, both ends included."""
-        return [run for run in self._runs if run.first_id > 0 and run.first_ns <= last_ns and run.last_ns >= first_ns]
+        return [
+            run
+            for run in self._runs
+            if run.first_id > 0 and run.first_ns <= last_ns and run.last_ns >= first_ns
+        ]
 
     def has_archive_between(self, first_ns: int, last_ns: int) -> bool:
         """Whether rows of an archive without ids touch a stretch of time."""
-        return any(run.first_id < 0 and run.first_ns <= last_ns and run.last_ns >= first_ns for run in self._runs)
+        return any(
+            run.first_id < 0 and run.first_ns <= last_ns and run.last_ns >= first_ns for run in self._runs
+        )
 
     def ending_at(self, last_id: int) -> HeldRun | None:
         """The run whose last id this is."""

@@ -53,6 +53,15 @@ async def read_candles(
     return rows if limit is None else rows[::-1]
 
 
+async def read_finer_candles(
+    connection: Connection, interval: Interval, symbol: str, stretch: Stretch
+) -> dict[datetime, Row]:
+    """Open, high, low, close, volume and trade count by start, of candles folded from finer data only."""
+    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end}
+    cursor = await connection.execute(_from_view("finer_candles_between", interval), parameters, binary=True)
+    return {start: tuple(values) for start, *values in await cursor.fetchall()}
+
+
 async def read_bounds(connection: Connection, interval: Interval, symbol: str) -> Bounds:
     """Where the ledger begins and ends, from its index: never a scan."""
     cursor = await connection.execute(query("data_bounds"), {"symbol": symbol, "minutes": interval.minutes})
@@ -89,12 +98,6 @@ async def read_sync_status(connection: Connection, symbol: str | None = None) ->
     """The operator's summary of one symbol, or of all: by symbol, trades before candles."""
     cursor = await connection.execute(query("sync_status"), {"symbol": symbol})
     return [SyncStatus._make(row) for row in await cursor.fetchall()]
-
-
-async def read_retention_lines(connection: Connection) -> dict[str, datetime]:
-    """The moment by kind ("trades", "candles") before which rows are no longer stored."""
-    cursor = await connection.execute(query("retention_lines"))
-    return dict(await cursor.fetchall())
 
 
 def _from_view(name: str, interval: Interval) -> Composed:

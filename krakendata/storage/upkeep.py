@@ -43,7 +43,9 @@ class UpkeepSettings:
     def as_json(self) -> str:
         """The settings as the SQL functions of upkeep/ read them, intervals in seconds."""
         refresh = {
-            interval.relation: _refresh_json((self.refresh or {}).get(interval.name) or default_refresh(interval.length))
+            interval.relation: _refresh_json(
+                (self.refresh or {}).get(interval.name) or default_refresh(interval.length)
+            )
             for interval in INTERVALS.values()
             if interval.parent is not None
         }

@@ -22,7 +22,9 @@ class Command(DeedCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-        parser.add_argument("--symbol", metavar="BASE/QUOTE", help="the pair, where the file's name does not tell it")
+        parser.add_argument(
+            "--symbol", metavar="BASE/QUOTE", help="the pair, where the file's name does not tell it"
+        )
         parser.add_argument("--parallel", type=int, metavar="N", help="how many pairs to import side by side")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,7 +33,9 @@ class Command(DeedCommand):
         if self.refused:
             raise CommandError("\n".join(self.refused), returncode=FAILED)
 
-    async def run(self, *, paths: list[Path], symbol: str | None, parallel: int | None, **options: Any) -> dict[str, Any]:
+    async def run(
+        self, *, paths: list[Path], symbol: str | None, parallel: int | None, **options: Any
+    ) -> dict[str, Any]:
         options_of_app = getattr(settings, "KRAKENDATA", {})
         started = time.monotonic()
         with ProgressLine(self.stdout) as line:
@@ -58,16 +62,22 @@ class Command(DeedCommand):
     def announce(self, plan: ImportPlan, lines: Lines) -> None:
         """Say what is about to be done with rows behind the retention, before anything is done."""
         rows = sum(file.rows for file in plan.files)
-        self.stdout.write(f"{len(plan.files)} files to import (about {rows:,} rows), {len(plan.unchanged)} unchanged.")
+        self.stdout.write(
+            f"{len(plan.files)} files to import (about {rows:,} rows), {len(plan.unchanged)} unchanged."
+        )
         for file in plan.files:
             if not file.rows_behind:
                 continue
             is_trades = file.layout.kind == "trades"
             line, setting = (
-                (lines.trades, "RETENTION_TRADES_DAYS") if is_trades else (lines.candles, "RETENTION_CANDLES_DAYS")
+                (lines.trades, "RETENTION_TRADES_DAYS")
+                if is_trades
+                else (lines.candles, "RETENTION_CANDLES_DAYS")
             )
             amount = "up to" if file.member.entry is not None else "about"
-            fate = "build candles and enter the ledger" if is_trades else "are folded into every larger interval"
+            fate = (
+                "build candles and enter the ledger" if is_trades else "are folded into every larger interval"
+            )
             self.stdout.write(
                 f"  {file.member.path}: {amount} {file.rows_behind:,} of {file.rows:,} rows are before {line:%Y-%m-%d}, "
                 f"where retention ({setting}) begins: they {fate}, and are not stored themselves."

@@ -195,3 +195,16 @@ ON CONFLICT (symbol, kind) DO UPDATE SET last_error = excluded.last_error, last_
 -- name: set_session
 -- Rows are merged into compressed chunks in blocks of bounded size; the limit is meant for accidents.
 SELECT set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false), set_config('timezone', 'UTC', false)
+
+-- name: has_policies
+SELECT to_regprocedure('apply_policies(jsonb)') IS NOT NULL
+
+-- name: retire_pairs
+UPDATE pairs SET status = 'delisted' WHERE symbol <> ALL (%(symbols)s)
+
+-- name: write_pair
+INSERT INTO pairs (symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals)
+VALUES (%(symbol)s, %(key)s, %(altname)s, %(wsname)s, %(base)s, %(quote)s, %(status)s, %(price_decimals)s, %(volume_decimals)s)
+ON CONFLICT (symbol) DO UPDATE SET key = excluded.key, altname = excluded.altname, wsname = excluded.wsname,
+    base = excluded.base, quote = excluded.quote, status = excluded.status,
+    price_decimals = excluded.price_decimals, volume_decimals = excluded.volume_decimals

@@ -12,6 +12,11 @@ SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, tur
 FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
 ORDER BY timestamp DESC LIMIT %(limit)s
 
+-- name: finer_candles_between
+-- Without those that only an archive of the interval has given.
+SELECT timestamp, open, high, low, close, volume, trade_count
+FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND NOT coarse
+
 -- name: data_bounds
 -- Where the ledger of a symbol begins and ends for an interval, NULL where it holds nothing: four steps along its index for
 -- the trades, and the few runs of its candle archives. And the fence, below which no minutes are stored.
@@ -56,6 +61,3 @@ SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
 -- One row a symbol and kind; a NULL symbol asks for all.
 SELECT symbol, kind, oldest_timestamp, newest_timestamp, collected, stored, holes, last_success, last_error
 FROM data_sync_status WHERE %(symbol)s::text IS NULL OR symbol = %(symbol)s ORDER BY symbol, kind DESC
-
--- name: retention_lines
-SELECT kind, line FROM retention_lines

@@ -1,0 +1,46 @@
+"""The app's settings (`settings.KRAKENDATA`) in the form the deeds take them; what is absent has the customer's default."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
+from krakendata.types import INTERVALS, Interval
+
+
+def options() -> dict[str, Any]:
+    """The dictionary as the project set it; empty where it set none."""
+    return dict(getattr(settings, "KRAKENDATA", {}))
+
+
+def upkeep_settings() -> UpkeepSettings:
+    """Retention, compression and refresh windows."""
+    given = options()
+    defaults = UpkeepSettings()
+    return UpkeepSettings(
+        trades_days=given.get("RETENTION_TRADES_DAYS", defaults.trades_days),
+        candles_days=given.get("RETENTION_CANDLES_DAYS", defaults.candles_days),
+        compress_trades_after=_days(given, "COMPRESS_TRADES_AFTER_DAYS", defaults.compress_trades_after),
+        compress_candles_after=_days(given, "COMPRESS_CANDLES_AFTER_DAYS", defaults.compress_candles_after),
+        refresh={
+            interval.name: _refresh(given, interval)
+            for interval in INTERVALS.values()
+            if interval.parent is not None
+        },
+        scheduled=given.get("DATABASE_JOBS", True),
+    )
+
+
+def _days(given: dict[str, Any], name: str, otherwise: timedelta) -> timedelta:
+    return timedelta(days=given[name]) if name in given else otherwise
+
+
+def _refresh(given: dict[str, Any], interval: Interval) -> Refresh:
+    default = default_refresh(interval.length)
+    prefix = f"REFRESH_{interval.name.upper()}"
+    return Refresh(
+        start=given.get(f"{prefix}_START", default.start),
+        end=given.get(f"{prefix}_END", default.end),
+        every=given.get(f"{prefix}_EVERY", default.every),
+    )

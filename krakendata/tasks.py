@@ -1,0 +1,23 @@
+"""What Celery runs: each task calls one deed."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from celery import shared_task
+
+from krakendata.management.command import database_arguments
+from krakendata.options import upkeep_settings
+from krakendata.storage.sessions import connect, read_edition
+from krakendata.storage.upkeep import run_upkeep
+
+
+@shared_task
+def upkeep() -> None:
+    """Partitions ahead, retention and rollups; on Community the policies do it and this finds nothing to do."""
+    asyncio.run(run_upkeep_now())
+
+
+async def run_upkeep_now() -> None:
+    """Run everything that is due on the database of the settings."""
+    async with connect(database_arguments()) as connection:
+        await run_upkeep(connection, await read_edition(connection), upkeep_settings(), datetime.now(UTC))
