@@ -189,11 +189,11 @@ class HistoricalDataProvider:
         without trades have no candle; `coverage` tells quiet ones from missing ones. Where `limit` cuts the
         answer, the coverage is that of the candles given.
         """
-        wanted = interval_of(interval)
+        pool, wanted = self._connected(), interval_of(interval)
         asked = self._asked(wanted, start, end, include_open)
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit}; it has to be at least 1.")
-        async with self._connected().connection() as connection:
+        async with pool.connection() as connection:
             # One state of the database: the ledger that is judged is the one of these candles.
             name, bounds = await self._find(connection, symbol, wanted)
             held = _held(wanted, bounds, asked)
@@ -219,8 +219,8 @@ class HistoricalDataProvider:
 
         By the ledger: milliseconds whatever the history's length.
         """
-        wanted = interval_of(interval)
-        async with self._connected().connection() as connection:
+        pool, wanted = self._connected(), interval_of(interval)
+        async with pool.connection() as connection:
             _, bounds = await self._find(connection, symbol, wanted)
         return _range(wanted, bounds)
 

@@ -26,7 +26,7 @@ def write_table(stdout: OutputWrapper, columns: Sequence[str], rows: Iterable[Se
 
 
 def _draw(stdout: OutputWrapper, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
