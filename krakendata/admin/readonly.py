@@ -33,7 +33,7 @@ class ReadOnlyAdmin(ModelAdmin):
     list_per_page = 50
     list_max_show_all = 0
     actions = None
-    list_filter_submit = False
+    list_filter_submit = True
     list_filter_sheet = False
     show_facets = None
 

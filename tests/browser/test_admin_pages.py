@@ -129,3 +129,16 @@ def test_a_pair_and_an_interval_are_chosen(page: Page, minutes: list[Candle]) ->
     page.get_by_label("Interval").select_option("5m")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody tr")).to_have_count(50)
+
+
+def test_rejected_records_are_filtered_by_their_reason(page: Page, troubles: list[str]) -> None:
+    for reason in ("not_a_number", "bad_side"):
+        RejectedRecord.objects.create(
+            source="archive", place="a", symbol="b", reason=reason, detail="d", raw=reason
+        )
+    page.goto(reverse("admin:krakendata_rejectedrecord_changelist"))
+    page.get_by_text("Filters filter_list").click()
+    page.locator("select[name=reason]").select_option("bad_side")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#result_list .kd-raw")).to_have_text("bad_side")
+    assert troubles == []
