@@ -203,7 +203,7 @@ def _policy_messages() -> Iterator[CheckMessage]:
         cursor.execute(query("policy_drift"), {"policies": upkeep_settings().as_json()})
         for kind, relation, wanted, found in cursor.fetchall():
             yield Warning(
-                f"The {kind} policy of {relation} is {found} in the database and {wanted} in the settings (seconds or days).",
+                f"The {kind} policy of {relation} is {found} in the database and {wanted} in the settings.",
                 hint="Run manage.py migrate: it applies the settings.",
                 id="krakendata.W007",
             )

@@ -1,4 +1,4 @@
-"""The app's settings (`settings.KRAKENDATA`) in the form the deeds take them; what is absent has the customer's default."""
+"""The app's settings (`settings.KRAKENDATA`) in the form the deeds take them; defaults are the customer's."""
 
 from datetime import timedelta
 from typing import Any

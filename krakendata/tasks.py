@@ -11,9 +11,9 @@ from krakendata.storage.sessions import connect, read_edition
 from krakendata.storage.upkeep import run_upkeep
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def upkeep() -> None:
-    """Partitions ahead, retention and rollups; on Community the policies do it and this finds nothing to do."""
+    """Partitions ahead, retention and rollups; on Community the policies leave nothing to do."""
     asyncio.run(run_upkeep_now())
 
 

@@ -37,7 +37,7 @@ def read_fields(raw: RawBlock, layout: Layout) -> pl.DataFrame:
 
     `line` counts from the file's first line; `fits` says that the line has exactly the layout's fields.
     """
-    schema = {name: pl.String for name in (*layout.columns, OVERFLOW)}
+    schema = dict.fromkeys((*layout.columns, OVERFLOW), pl.String)
     frame = pl.read_csv(
         raw.data,
         has_header=False,

@@ -1,6 +1,6 @@
 """One archive file as blocks for the door: read, judged, compared with the ledger and shaped."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -22,7 +22,7 @@ IDLESS = "archive without ids"
 
 def file_blocks(
     file: PlannedFile, position: FilePosition, held: Holdings, lines: Lines, now: datetime
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Yield the file's blocks from `position` on; the last one says so, also in a file without rows.
 
     `held` is the ledger of the file's symbol and is kept up with what is yielded. Raises ImportFileError where the

@@ -11,7 +11,7 @@ import polars as pl
 
 from krakendata.candles import fold_trades
 from krakendata.ingest.fields_frame import SCALE
-from krakendata.storage.ledger import Holdings, HeldRun
+from krakendata.storage.ledger import HeldRun, Holdings
 from krakendata.types import Trade, ns_of
 
 NS_PER_MICROSECOND = 1_000
@@ -25,7 +25,8 @@ NS_PER_UNIT = UNIT_MINUTES * NS_PER_MINUTE
 MAX_EXACT_SUM = 10**38
 
 CANDLE_COLUMNS = (
-    "symbol", "timestamp", "open", "high", "low", "close", "volume", "turnover", "trade_count", "first_id", "last_id", "whole",
+    "symbol", "timestamp", "open", "high", "low", "close", "volume", "turnover",
+    "trade_count", "first_id", "last_id", "whole",
 )  # fmt: skip
 
 
@@ -133,36 +134,38 @@ def _runs(frame: pl.DataFrame, source: str, follows: int | None) -> list[HeldRun
 
 
 def _partial_units(runs: list[HeldRun], held: Holdings, goes_on: bool) -> set[int]:
-    """The units (of five minutes, counted from the epoch) that these runs may cover only in part.
+    """The units (of five minutes, counted from the epoch) of which these runs may hold only a part of the trades.
 
-    A run's first unit is whole if the trade before is held and lies in an earlier unit; its last, if the trade
-    behind is held and lies in a later one, or if the file goes on behind the block.
+    A unit at a run's edge is whole only if the trade across the edge is known and lies in another unit, or if
+    there is none: before id 1, and where the file goes on behind the block, which ends with a unit.
     """
     partial = set()
     for number, run in enumerate(runs):
         if run.first_id < 0:
             continue
-        before = (
-            runs[number - 1]
-            if number and runs[number - 1].last_id == run.first_id - 1
-            else held.ending_at(run.first_id - 1)
+        before = held.ending_at(run.first_id - 1)
+        behind = held.starting_at(run.last_id + 1)
+        follows_own = number > 0 and runs[number - 1].last_id == run.first_id - 1
+        leads_own = number + 1 < len(runs) and runs[number + 1].first_id == run.last_id + 1
+        starts_whole = (
+            run.first_id == 1
+            or follows_own
+            or (before is not None and _unit(before.last_ns) < _unit(run.first_ns))
         )
-        unit = run.first_ns // NS_PER_UNIT
-        if (
-            run.first_id != 1
-            and (before is None or before.last_ns // NS_PER_UNIT == unit)
-            and before not in runs
-        ):
-            partial.add(unit)
-        is_last = number == len(runs) - 1
-        behind = held.starting_at(run.last_id + 1) if is_last else runs[number + 1]
-        joined = behind is not None and behind.first_id == run.last_id + 1
-        unit = run.last_ns // NS_PER_UNIT
-        if not joined and not (is_last and goes_on):
-            partial.add(unit)
-        elif is_last and behind is not None and joined and behind.first_ns // NS_PER_UNIT == unit:
-            partial.add(unit)
+        ends_whole = (
+            leads_own
+            or (goes_on and number + 1 == len(runs))
+            or (behind is not None and _unit(behind.first_ns) > _unit(run.last_ns))
+        )
+        if not starts_whole:
+            partial.add(_unit(run.first_ns))
+        if not ends_whole:
+            partial.add(_unit(run.last_ns))
     return partial
+
+
+def _unit(ns: int) -> int:
+    return ns // NS_PER_UNIT
 
 
 def _timestamp() -> pl.Expr:
@@ -231,10 +234,8 @@ def _is_exact(frame: pl.DataFrame) -> bool:
     columns = frame.select("scaled_price", "scaled_volume")
     if sum(columns.null_count().row(0)):
         return False
-    return (
-        int(columns["scaled_price"].max()) * int(columns["scaled_volume"].max()) * frame.height
-        < MAX_EXACT_SUM
-    )
+    price, volume = columns.max().row(0)
+    return bool(price * volume * frame.height < MAX_EXACT_SUM)
 
 
 def _fold_in_decimals(frame: pl.DataFrame, symbol: str) -> pl.DataFrame:

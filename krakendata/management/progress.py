@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, cast
 
 from django.core.management.base import OutputWrapper
 from rich.console import Console
@@ -25,7 +25,7 @@ class ProgressLine:
         if self._stream.isatty():
             self._progress = Progress(
                 BarColumn(), TextColumn("{task.percentage:3.0f}% {task.description}"), TimeRemainingColumn(),
-                console=Console(file=self._stream),
+                console=Console(file=cast(IO[str], self._stream)),
             )  # fmt: skip
             self._progress.start()
         return self

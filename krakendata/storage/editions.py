@@ -31,7 +31,7 @@ EDITIONS = {
 
 
 def edition_named(timescale_license: str | None) -> Edition:
-    """Return the edition of a server by its `timescaledb.license` (`timescale`, `apache`; None without the extension)."""
+    """Return the edition by `timescaledb.license` (`timescale`, `apache`; None without the extension)."""
     if timescale_license is None:
         return EDITIONS["plain"]
     return EDITIONS["apache" if timescale_license == "apache" else "community"]

@@ -21,11 +21,9 @@ async def start_run(
     cursor = await connection.execute(
         query("start_run"), {"kind": kind, "parameters": Jsonb(parameters), "total": total, "unit": unit}
     )
-    row = await cursor.fetchone()
-    assert row is not None  # INSERT ... RETURNING gives one row
-    run_id = int(row[0])
+    ((run_id,),) = await cursor.fetchall()
     await connection.execute(query("hold_run"), {"run": run_id})
-    return run_id
+    return int(run_id)
 
 
 async def finish_run(connection: Connection, run_id: int, state: str, error: str = "") -> None:

@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT, PARALLEL_FILES, BulkCSVImporter, ImportProgress
 from krakendata.ingest.import_plan import ImportPlan
 from krakendata.management.command import FAILED, DeedCommand, database_arguments
 from krakendata.management.progress import ProgressLine
+from krakendata.options import options as app_options
 from krakendata.storage.ledger import Lines
 
 
@@ -33,20 +33,18 @@ class Command(DeedCommand):
         if self.refused:
             raise CommandError("\n".join(self.refused), returncode=FAILED)
 
-    async def run(
-        self, *, paths: list[Path], symbol: str | None, parallel: int | None, **options: Any
-    ) -> dict[str, Any]:
-        options_of_app = getattr(settings, "KRAKENDATA", {})
+    async def run(self, **options: Any) -> dict[str, Any]:
+        chosen = app_options()
         started = time.monotonic()
         with ProgressLine(self.stdout) as line:
             importer = BulkCSVImporter(
                 database_arguments(),
-                parallel_files=parallel or options_of_app.get("IMPORT_PARALLEL_FILES", PARALLEL_FILES),
-                max_rejects_kept=options_of_app.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                parallel_files=options["parallel"] or chosen.get("IMPORT_PARALLEL_FILES", PARALLEL_FILES),
+                max_rejects_kept=chosen.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
                 announce=self.announce,
                 report=lambda progress: line.show(*_figures(progress)),
             )
-            report = await importer.import_directory(*paths, symbol=symbol)
+            report = await importer.import_directory(*options["paths"], symbol=options["symbol"])
         seconds = time.monotonic() - started
         self.refused = [str(error) for error in report.plan.refused]
         facts = report.counts.as_dict() | {
@@ -79,8 +77,8 @@ class Command(DeedCommand):
                 "build candles and enter the ledger" if is_trades else "are folded into every larger interval"
             )
             self.stdout.write(
-                f"  {file.member.path}: {amount} {file.rows_behind:,} of {file.rows:,} rows are before {line:%Y-%m-%d}, "
-                f"where retention ({setting}) begins: they {fate}, and are not stored themselves."
+                f"  {file.member.path}: {amount} {file.rows_behind:,} of {file.rows:,} rows are before "
+                f"{line:%Y-%m-%d}, where retention ({setting}) begins: they {fate}, and are not stored themselves."
             )
 
 
@@ -91,6 +89,7 @@ def _figures(progress: ImportProgress) -> tuple[int, int, int, str]:
 def _summary(facts: dict[str, Any]) -> str:
     rate = facts["read"] / facts["seconds"] if facts["seconds"] else 0
     return (
-        f"Read {facts['read']:,} rows in {facts['seconds']:.1f} s ({rate:,.0f} rows/s): {facts['stored']:,} stored, "
-        f"{facts['folded']:,} folded, {facts['duplicate']:,} duplicate, {facts['rejected']:,} rejected (run {facts['run']})."
+        f"Read {facts['read']:,} rows in {facts['seconds']:.1f} s ({rate:,.0f} rows/s): "
+        f"{facts['stored']:,} stored, {facts['folded']:,} folded, {facts['duplicate']:,} duplicate, "
+        f"{facts['rejected']:,} rejected (run {facts['run']})."
     )

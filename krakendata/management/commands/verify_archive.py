@@ -25,7 +25,8 @@ class Command(DeedCommand):
         if self.complaint:
             raise CommandError(self.complaint, returncode=FAILED)
 
-    async def run(self, *, paths: list[Path], symbol: str | None, **options: Any) -> dict[str, Any]:
+    async def run(self, **options: Any) -> dict[str, Any]:
+        paths, symbol = options["paths"], options["symbol"]
         started = time.monotonic()
         verification, differences = Verification(), 0
         async for difference in verify_archive(database_arguments(), paths, symbol, verification):
@@ -33,8 +34,8 @@ class Command(DeedCommand):
             self.stdout.write(_line(difference))
         refused = [str(error) for error in verification.refused]
         self.stdout.write(
-            f"{verification.compared:,} of {verification.read:,} archived candles compared, {differences:,} differences; "
-            f"{verification.uncovered:,} had nothing finer to be compared with."
+            f"{verification.compared:,} of {verification.read:,} archived candles compared, "
+            f"{differences:,} differences; {verification.uncovered:,} had nothing finer to be compared with."
         )
         if differences or refused:
             self.complaint = "\n".join(
