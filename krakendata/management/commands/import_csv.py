@@ -49,6 +49,8 @@ class Command(DeedCommand):
         self.refused = [str(error) for error in report.plan.refused]
         facts = report.counts.as_dict() | {
             "seconds": round(seconds, 3),
+            "write_seconds": round(report.write_seconds, 3),
+            "refresh_seconds": round(report.refresh_seconds, 3),
             "run": report.run_id,
             "files": len(report.plan.files),
             "unchanged": len(report.plan.unchanged),
