@@ -48,15 +48,15 @@ def read_fields(raw: RawBlock, layout: Layout) -> pl.DataFrame:
         extra_columns="ignore",
         truncate_ragged_lines=True,
     )
-    return frame.with_columns(_fits(raw, layout, frame.height)).with_row_index("line", offset=raw.first_line)
+    return frame.with_columns(_fits(raw, layout, frame)).with_row_index("line", offset=raw.first_line)
 
 
-def _fits(raw: RawBlock, layout: Layout, rows: int) -> pl.Expr:
-    """Counting the block's commas once settles it for a clean block; otherwise they are counted line by line."""
-    commas = len(layout.columns) - 1
+def _fits(raw: RawBlock, layout: Layout, frame: pl.DataFrame) -> pl.Expr:
+    """Counting the block's commas once settles it if no line has too few; otherwise they are counted line by line."""
+    rows, commas = frame.height, len(layout.columns) - 1
     last = layout.columns[-1]
-    if raw.data.count(b",") == rows * commas and last in NEVER_EMPTY:
-        fits = pl.col(OVERFLOW).is_null() & pl.col(last).is_not_null()
+    if raw.data.count(b",") == rows * commas and last in NEVER_EMPTY and frame[last].null_count() == 0:
+        fits = pl.lit(value=True)
     else:
         counts = [line.count(b",") == commas for line in raw.data.split(b"\n")[:rows]]
         fits = pl.lit(pl.Series(counts, dtype=pl.Boolean))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import polars as pl
 
@@ -21,6 +21,9 @@ from krakendata.types import ORDINALS_PER_SECOND, SECONDS_BELOW_ZERO, Trade, arc
 from krakendata.validation import Rejection, validate_archive_trade
 
 NS_PER_SECOND = 1_000_000_000
+
+# A validated number has at most 60 digits (fields.py); Python's own context would round it to 28.
+_EXACT = Context(prec=100)
 
 SCHEMA: dict[str, pl.DataType] = {
     "line": pl.Int64(),
@@ -163,7 +166,7 @@ def _frame_of(trades: list[tuple[int, Trade]]) -> pl.DataFrame:
 
 
 def _scaled(number: Decimal) -> int | None:
-    shifted = number.scaleb(SCALE)
+    shifted = _EXACT.scaleb(number, SCALE)
     return int(shifted) if shifted == int(shifted) and shifted < 10 ** (READ_SCALE + SCALE) else None
 
 
