@@ -2,8 +2,8 @@
 PYTHON := .venv/bin/python
 .PHONY: demo run check test bench requirements clean
 
-demo: .venv/ready        # look around: a private database, sample archives, the admin
-	DATABASE_URL=embedded: $(PYTHON) manage.py demo
+demo: .venv/runs         # look around: a private database, sample archives, the admin
+	DATABASE_URL=embedded: $(PYTHON) manage.py demo $(ARGS)
 
 run: .venv/ready         # serve with the settings of .env
 	$(PYTHON) manage.py migrate --no-input && $(PYTHON) manage.py collectstatic --no-input -v 0
@@ -25,7 +25,10 @@ requirements:            # pin again what *.in ask for (needs uv)
 clean:                   # forget the environment, the private database and what tools left
 	rm -rf "$$(readlink -f var/postgres)" var .venv static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
+.venv/runs: requirements.txt
 .venv/ready: requirements-dev.txt
+.venv/runs .venv/ready:
+	@python3 -c 'import sys; sys.exit("Python 3.11 or newer is needed." if sys.version_info < (3, 11) else 0)'
 	test -x $(PYTHON) || python3 -m venv .venv
 	if command -v uv >/dev/null; then uv pip install -q --python $(PYTHON) --require-hashes -r $<; \
 	  else $(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi

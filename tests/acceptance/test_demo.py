@@ -1,0 +1,177 @@
+"""The demo as a newcomer meets it: one command, candles in the admin, Ctrl-C, and nothing is left running."""
+
+import http.cookiejar
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+
+import pytest
+
+from config import env
+
+SECONDS_TO_END = 30
+SECOND_START_SECONDS = 30
+
+pytestmark = [
+    pytest.mark.skipif(os.environ["TEST_EDITION"] != "plain", reason="the same on every edition"),
+    pytest.mark.slow,
+]
+
+
+@dataclass
+class Demo:
+    """A running demo, and what it has said."""
+
+    process: "subprocess.Popen[str]"
+    said: str = ""
+    opener: OpenerDirector = field(
+        default_factory=lambda: build_opener(HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    )
+
+    def listen(self) -> None:
+        """Take in what it says until it serves, or ends."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+            if "The admin is at" in line:
+                return
+        pytest.fail(f"The demo ended: {self.said}")
+
+    @property
+    def address(self) -> str:
+        return self.found(r"The admin is at (http://\S+/) ")
+
+    @property
+    def password(self) -> str:
+        return self.found(r"admin, password (\S+)$")
+
+    def found(self, pattern: str) -> str:
+        match = re.search(pattern, self.said, flags=re.MULTILINE)
+        assert match is not None, self.said
+        return match[1]
+
+    def get(self, path: str, form: dict[str, str] | None = None) -> str:
+        body = urlencode(form).encode() if form else None
+        with self.opener.open(self.address + path.lstrip("/"), body) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def log_in(self, password: str) -> str:
+        """Send the login form; gives the page that follows."""
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get("/admin/login/"))
+        assert token is not None
+        form = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": password}
+        return self.get("/admin/login/?next=/admin/", form)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C and wait for the end; gives the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        rest, _ = self.process.communicate(timeout=SECONDS_TO_END)
+        self.said += rest
+        return self.process.returncode
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a demo has its data, so that it can be started again."""
+
+    home: Path
+    demos: list[Demo]
+
+    def start(self) -> Demo:
+        """Start `manage.py demo` with nothing but PATH and its database in the environment."""
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", "--port", "0", "--directory", str(self.home / "archives")],
+            cwd=env.ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "KRAKENDATA_ENV_FILE": os.devnull,
+                "DATABASE_URL": f"embedded:{self.home / 'postgres'}",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        demo = Demo(process)
+        self.demos.append(demo)
+        demo.listen()
+        return demo
+
+    def servers(self) -> list[str]:
+        """Give the processes whose command line names this place."""
+        return [line for line in command_lines() if str(self.home) in line]
+
+
+def command_lines() -> Iterator[str]:
+    """Give the command line of every process there is."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        # A process may end while we look at it.
+        with suppress(OSError):
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    """Give an empty place that the server's account can reach."""
+    with tempfile.TemporaryDirectory(prefix="krakendata-demo-") as directory:
+        Path(directory).chmod(0o755)
+        started = Place(Path(directory), [])
+        yield started
+        for demo in started.demos:
+            if demo.process.poll() is None:
+                demo.interrupt()
+
+
+@pytest.fixture(scope="module")
+def first(place: Place) -> Demo:
+    """Start the demo for the first time."""
+    return place.start()
+
+
+def test_the_first_start_shows_candles_to_the_account_it_made(first: Demo) -> None:
+    assert "Log out" in first.log_in(first.password)
+    page = first.get("/admin/krakendata/pair/candles/?symbol=BTC/USD&interval=1h")
+    assert page.count("<tr") > 20
+
+
+def test_a_wrong_password_does_not_open_the_admin(first: Demo) -> None:
+    first.opener = build_opener(HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    assert "Log out" not in first.log_in("not the password")
+
+
+def test_the_bad_rows_of_the_sample_are_rejected_and_nothing_else(first: Demo) -> None:
+    assert re.search(r" 8 rejected ", first.said), first.said
+
+
+def test_ctrl_c_ends_it_in_good_order_and_leaves_no_server(first: Demo, place: Place) -> None:
+    address = first.address
+    assert first.interrupt() == 0
+    assert "Stopped." in first.said
+    assert "Traceback" not in first.said
+    assert place.servers() == []
+    with pytest.raises(URLError):
+        build_opener().open(address)
+
+
+def test_a_second_start_serves_the_same_data_in_seconds(first: Demo, place: Place) -> None:
+    started = time.monotonic()
+    second = place.start()
+    assert time.monotonic() - started < SECOND_START_SECONDS
+    assert "imported already" in second.said
+    assert first.password not in second.said
+    assert "Log out" in second.log_in(first.password)
+    assert second.interrupt() == 0
+    assert place.servers() == []
