@@ -8,9 +8,9 @@ import polars as pl
 from krakendata.ingest.trade_shapes import NS_PER_UNIT
 from krakendata.kraken.archives import Layout, RawBlock, blocks
 
-# About 50,000 rows: the work per block outweighs its overhead, and several files in flight stay under the 300 MB
+# About 25,000 rows: the work per block outweighs its overhead, and several files in flight stay under the 300 MB
 # that the importing processes may take together.
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 1 << 20
 
 
 def with_last(stream: BinaryIO, layout: Layout, offset: int, line: int) -> Iterator[tuple[RawBlock, bool]]:

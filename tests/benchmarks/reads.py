@@ -40,15 +40,21 @@ async def _measure(server: BenchServer) -> list[ReadResult]:
     start = CANDLES_START + timedelta(days=30)
     end = start + timedelta(minutes=1000)
     now = datetime.now(UTC)
-    between = f"SELECT {COLUMNS} FROM all_candles_1m WHERE symbol = %s AND timestamp >= %s AND timestamp < %s ORDER BY timestamp"
-    latest = f"SELECT {COLUMNS} FROM all_candles_1h WHERE symbol = %s AND timestamp >= %s ORDER BY timestamp DESC LIMIT 200"
+    between = (
+        f"SELECT {COLUMNS} FROM all_candles_1m "
+        "WHERE symbol = %s AND timestamp >= %s AND timestamp < %s ORDER BY timestamp"
+    )
+    latest = (
+        f"SELECT {COLUMNS} FROM all_candles_1h "
+        "WHERE symbol = %s AND timestamp >= %s ORDER BY timestamp DESC LIMIT 200"
+    )
     span = "SELECT min(first_start), max(last_start) FROM candle_runs WHERE symbol = %s"
     async with (
         HistoricalDataProvider(url) as provider,
         await psycopg.AsyncConnection.connect(**arguments_from_url(url), autocommit=True) as bare,
     ):
-        _, newest = await provider.get_data_range(SYMBOL, "1m")
-        since = (newest or now) - timedelta(hours=400)
+        held = await provider.get_data_range(SYMBOL, "1m")
+        since = (held.end if held else now) - timedelta(hours=400)
         plans: list[tuple[str, Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]], int]] = [
             (
                 "1,000 1-minute candles by range",
@@ -72,14 +78,13 @@ async def _measure(server: BenchServer) -> list[ReadResult]:
         results = []
         for name, ours, theirs, floor in plans:
             pairs = [(await _timed(ours), await _timed(theirs)) for _ in range(ROUNDS)]
-            medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
-            results.append(ReadResult(name, *medians, floor))
+            provider_ms, bare_ms = (statistics.median(column) for column in zip(*pairs, strict=True))
+            results.append(ReadResult(name, provider_ms, bare_ms, floor))
         return results
 
 
 async def _fetch(bare: psycopg.AsyncConnection[Any], statement: str, values: tuple[Any, ...]) -> Any:
-    # Binary, as the provider asks: decimals and times are decoded the same way on both sides.
-    cursor = await bare.execute(statement, values, binary=True)  # type: ignore[call-overload]
+    cursor = await bare.execute(statement.encode(), values)
     return await cursor.fetchall()
 
 

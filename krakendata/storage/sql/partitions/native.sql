@@ -28,11 +28,14 @@ BEGIN
         IF to_regclass(child) IS NULL THEN
             -- One maker at a time: CREATE TABLE ... PARTITION OF inside concurrent transactions deadlocks.
             PERFORM pg_advisory_xact_lock(hashtext('krakendata partitions'));
-            IF to_regclass(child) IS NULL THEN
+            BEGIN
                 EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
                                child, relation, edge, edge + width);
                 made := made + 1;
-            END IF;
+            EXCEPTION WHEN duplicate_table THEN
+                -- The maker before us made it; a second look by name can still see the old state.
+                NULL;
+            END;
         END IF;
         edge := edge + width;
     END LOOP;
