@@ -144,10 +144,11 @@ def _judge(
 
 
 def named_fields(text: str, layout: Layout) -> dict[str, str]:
-    """The fields of one line by the layout's names; what is too much gets a name of its own."""
+    """The fields of one line by the layout's names: missing ones are empty, what is too much has a name of its own."""
     cells = text.split(",")
+    cells += [""] * (len(layout.columns) - len(cells))
     names = [*layout.columns, *(f"field {number + 1}" for number in range(len(layout.columns), len(cells)))]
-    return dict(zip(names, cells, strict=False))
+    return dict(zip(names, cells, strict=True))
 
 
 def _named_id(text: str) -> int | None:

@@ -27,6 +27,8 @@ CREATE TABLE trades (
     volume     numeric     NOT NULL,
     side       text,
     order_type text,
+    -- Kraken has given id 0 to many trades at once: never an identity.
+    CHECK (trade_id <> 0),
     PRIMARY KEY (symbol, timestamp, trade_id)
 );
 COMMENT ON COLUMN trades.trade_id IS
