@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import polars as pl
 
-from krakendata.ingest.trade_shapes import NS_PER_UNIT
+from krakendata.ingest.takeover import NS_PER_UNIT
 from krakendata.kraken.archives import Layout, RawBlock, blocks
 
 # About 25,000 rows: the work per block outweighs its overhead, and several files in flight stay under the 300 MB

@@ -9,7 +9,7 @@ from krakendata.ingest.blocks import joined, split, unit_cut, with_last
 from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
 from krakendata.ingest.import_plan import PlannedFile
 from krakendata.ingest.trade_rows import PlacedRejection, TradeRows, read_trades
-from krakendata.ingest.trade_shapes import NS_PER_MINUTE, ShapedTrades, csv_bytes, new_trades, shape_trades
+from krakendata.ingest.trade_shapes import ShapedTrades, csv_bytes, new_trades, shape_trades
 from krakendata.kraken.archives import RawBlock
 from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject, TradeBlock
 from krakendata.storage.import_files import FilePosition
@@ -100,13 +100,13 @@ def _trade_block(shaped: ShapedTrades | None, held: Holdings) -> TradeBlock | No
     )  # fmt: skip
 
 
-def _replaced(shaped: ShapedTrades, held: Holdings) -> tuple[datetime, datetime] | None:
+def _replaced(shaped: ShapedTrades, held: Holdings) -> list[tuple[datetime, datetime]]:
     """The whole minutes that exact trades take over from an archive without ids."""
-    if shaped.runs[0].first_id < 0 or not held.has_archive_between(shaped.first_ns, shaped.last_ns):
-        return None
-    start = -(-shaped.first_ns // NS_PER_MINUTE) * NS_PER_MINUTE
-    finish = shaped.last_ns // NS_PER_MINUTE * NS_PER_MINUTE
-    return (_moment(start), _moment(finish)) if start < finish else None
+    return [
+        (_moment(start), _moment(end))
+        for start, end in shaped.covered
+        if held.has_archive_between(start, end - 1)
+    ]
 
 
 def _candle_blocks(

@@ -11,15 +11,11 @@ import polars as pl
 
 from krakendata.candles import fold_trades
 from krakendata.ingest.fields_frame import SCALE
+from krakendata.ingest.takeover import NS_PER_MINUTE, NS_PER_UNIT, UNIT_MINUTES, covered_minutes
 from krakendata.storage.ledger import HeldRun, Holdings
 from krakendata.types import Trade, ns_of
 
 NS_PER_MICROSECOND = 1_000
-NS_PER_MINUTE = 60_000_000_000
-
-# Below the fence the 5-minute bucket is the smallest thing stored, so a block may not end inside one.
-UNIT_MINUTES = 5
-NS_PER_UNIT = UNIT_MINUTES * NS_PER_MINUTE
 
 # Sums of products stay exact below this; a block above it is folded in Python's decimals.
 MAX_EXACT_SUM = 10**38
@@ -32,7 +28,10 @@ CANDLE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ShapedTrades:
-    """One block of new trades, ready for the door. Bytes are COPY's CSV."""
+    """One block of new trades, ready for the door. Bytes are COPY's CSV.
+
+    `covered` are the stretches of whole minutes, in nanoseconds, of which exact ids leave nothing out.
+    """
 
     trades: bytes
     candles: bytes
@@ -41,6 +40,7 @@ class ShapedTrades:
     stored: int
     first_ns: int
     last_ns: int
+    covered: list[tuple[int, int]]
 
 
 def new_trades(frame: pl.DataFrame, held: Holdings) -> pl.DataFrame:
@@ -94,6 +94,7 @@ def shape_trades(
         stored=stored.height,
         first_ns=first_ns,
         last_ns=last_ns,
+        covered=covered_minutes(runs, held, goes_on) if runs[0].first_id > 0 else [],
     )
     for run in runs:
         held.add(run)

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from krakendata.storage.ledger import Lines, HeldRun
+from krakendata.storage.ledger import HeldRun, Lines, read_lines
 from krakendata.storage.sql import query
 from krakendata.validation import Rejection
 
@@ -50,7 +50,7 @@ class Reject:
 class TradeBlock:
     """New trades of one symbol, in the order of their ids. Bytes are COPY's CSV, columns as in queries.sql.
 
-    `replaced` is the stretch of whole minutes where these exact trades take the place of an archive without ids.
+    `replaced` are the stretches of whole minutes where these exact trades take the place of an archive without ids.
     """
 
     trades: bytes
@@ -60,7 +60,7 @@ class TradeBlock:
     stored: int
     first: datetime
     last: datetime
-    replaced: tuple[datetime, datetime] | None = None
+    replaced: Sequence[tuple[datetime, datetime]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,8 @@ async def write_block(
     """
     await _make_partitions(connection, block)
     async with connection.transaction():
-        lines = dict(await (await connection.execute(query("share_lines"))).fetchall())
-        if Lines(lines["trades"], lines["candles"]) != block.lines:
+        await connection.execute(query("share_lines"))
+        if await read_lines(connection) != block.lines:
             raise LinesMoved
         await connection.execute(query("lock_symbol"), {"symbol": block.symbol})
         counts = Counts(read=block.read, rejected=len(block.rejects))
@@ -137,6 +137,8 @@ async def write_block(
             duplicate=block.read - counts.stored - counts.folded - counts.duplicate - counts.rejected
         )
         await _write_rejects(connection, block, run_id, max_rejects)
+        if block.trades is not None or any(reject.trade_id is not None for reject in block.rejects):
+            await connection.execute(query("summarize_sync"), {"symbol": block.symbol, "kind": "trades"})
         await _advance(connection, block, run_id, counts)
     return counts
 
@@ -161,8 +163,7 @@ _MICROSECOND = datetime.resolution
 
 
 async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: TradeBlock) -> Counts:
-    if block.replaced is not None:
-        start, finish = block.replaced
+    for start, finish in block.replaced:
         await connection.execute(
             query("drop_archive_trades"), {"symbol": symbol, "start": start, "finish": finish}
         )
@@ -187,7 +188,6 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
         await connection.execute(
             query("forget_answered_ids"), {"symbol": symbol, "first_id": run.first_id, "last_id": run.last_id}
         )
-    await connection.execute(query("summarize_sync"), {"symbol": symbol, "kind": "trades"})
     return Counts(stored=block.stored, folded=block.new - block.stored)
 
 

@@ -68,8 +68,9 @@ SELECT first_id, last_id, first_ns, last_ns, trades, source, stored FROM trade_r
 SELECT kind, line FROM retention_lines
 
 -- name: share_lines
--- The lines, held where they are until the transaction ends.
-SELECT kind, line FROM share_lines(), retention_lines
+-- Holds the lines where they are until the transaction ends. They are read by a statement of their own: this one would
+-- see them as they were before it waited.
+SELECT share_lines()
 
 -- name: lock_symbol
 -- The short write lock: one writing transaction per symbol.

@@ -92,7 +92,31 @@ BEGIN
     END LOOP;
     DELETE FROM trades WHERE symbol = p_symbol AND timestamp >= p_start AND timestamp < p_end AND trade_id < 0;
     GET DIAGNOSTICS gone = ROW_COUNT;
+    PERFORM drop_archive_candles(p_symbol, p_start, p_end);
     RETURN gone;
+END $$;
+
+-- A minute that only the archive without ids had trades in is empty now: Kraken's re-timing moved them to another.
+CREATE FUNCTION drop_archive_candles(p_symbol text, p_start timestamptz, p_end timestamptz) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    DELETE FROM candles
+    WHERE symbol = p_symbol AND interval_minutes = 1 AND timestamp >= p_start AND timestamp < p_end AND first_id < 0;
+    PERFORM mark_dirty(p_symbol, p_start, p_end) WHERE FOUND;
+
+    DELETE FROM candles_history
+    WHERE symbol = p_symbol AND interval_minutes = 5 AND first_id < 0 AND NOT coarse
+      AND timestamp >= p_start AND timestamp <= p_end - INTERVAL '5 minutes';
+    IF FOUND THEN
+        DELETE FROM candles_history h
+        WHERE symbol = p_symbol AND interval_minutes > 5 AND NOT coarse
+          AND timestamp >= time_bucket(INTERVAL '1 week', p_start) AND timestamp < p_end
+          AND NOT EXISTS (SELECT FROM candles_history finer
+                          WHERE finer.symbol = h.symbol AND finer.interval_minutes = 5 AND NOT finer.coarse
+                            AND finer.timestamp >= h.timestamp
+                            AND finer.timestamp < h.timestamp + make_interval(mins => h.interval_minutes));
+        PERFORM fold_history(p_symbol, p_start, p_end);
+    END IF;
 END $$;
 
 -- The ledger's summary for the operator. A hole is an id between two runs that is neither collected nor answered.
