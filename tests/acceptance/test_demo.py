@@ -20,6 +20,7 @@ import pytest
 
 from config import env
 
+TUTORIAL = env.ROOT / "docs/tutorial.md"
 SECONDS_TO_END = 30
 SECOND_START_SECONDS = 30
 
@@ -94,11 +95,7 @@ class Place:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", "--port", "0", "--directory", str(self.home / "archives")],
             cwd=env.ROOT,
-            env={
-                "PATH": os.environ["PATH"],
-                "KRAKENDATA_ENV_FILE": os.devnull,
-                "DATABASE_URL": f"embedded:{self.home / 'postgres'}",
-            },
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -109,6 +106,32 @@ class Place:
         self.demos.append(demo)
         demo.listen()
         return demo
+
+    def run(self, lines: str) -> str:
+        """Run lines of a shell that a newcomer types; what he has done already is left out."""
+        if "make demo" in lines:
+            return ""
+        (self.home / "var").mkdir(exist_ok=True)
+        typed = lines.replace(".venv/bin/python manage.py", f'"{sys.executable}" "{env.ROOT}/manage.py"')
+        done = subprocess.run(
+            ["sh", "-euc", typed.replace("cp .env.example", f'cp "{env.ROOT}/.env.example"')],
+            cwd=self.home,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Give PATH and a database, and nothing else."""
+        return {
+            "PATH": os.environ["PATH"],
+            "KRAKENDATA_ENV_FILE": os.devnull,
+            "DATABASE_URL": f"embedded:{self.home / 'postgres'}",
+        }
 
     def servers(self) -> list[str]:
         """Give the processes whose command line names this place."""
@@ -154,6 +177,20 @@ def test_a_wrong_password_does_not_open_the_admin(first: Demo) -> None:
 
 def test_the_bad_rows_of_the_sample_are_rejected_and_nothing_else(first: Demo) -> None:
     assert re.search(r" 8 rejected ", first.said), first.said
+
+
+def test_the_tutorial_runs_as_it_is_written(first: Demo, place: Place) -> None:
+    steps = re.findall(r"^```(sh|text|python)\n(.*?)^```", TUTORIAL.read_text(encoding="utf-8"), re.M | re.S)
+    said = ""
+    for kind, block in steps:
+        if kind == "sh":
+            said = place.run(block)
+        elif kind == "python":
+            (place.home / "var/newest.py").write_text(block, encoding="utf-8")
+        else:
+            for line in block.splitlines():
+                assert re.search(re.escape(line).replace("…", ".*"), said), f"{line} is not in {said}"
+    assert "<Candles BTC/USD 1h: 24 from" in said
 
 
 def test_ctrl_c_ends_it_in_good_order_and_leaves_no_server(first: Demo, place: Place) -> None:
