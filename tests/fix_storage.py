@@ -1,4 +1,4 @@
-"""A store under test: a writer's connection, the two retention lines where the tests want them, imports at a fixed time."""
+"""A store under test: a writer's connection, two retention lines where the tests want them, imports at a fixed time."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ NOW = datetime(2025, 11, 24, 12, 34, 30, tzinfo=UTC)
 CANDLE_FACTS = (
     "symbol", "timestamp", "open", "high", "low", "close", "volume", "turnover", "trade_count", "first_id", "last_id",
 )  # fmt: skip
+
+STAGE = "INSERT INTO staged_candles VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,8 @@ class Store:
             await self.connection.execute(
                 "SELECT make_partitions('candles', %s, %s)", [min(times), max(times) + timedelta(minutes=1)]
             )
-        marks = ", ".join(["%s"] * 12)
         async with self.connection.transaction(), self.connection.cursor() as cursor:
-            await cursor.executemany(f"INSERT INTO staged_candles VALUES ({marks})", rows)
+            await cursor.executemany(STAGE, rows)
             (counts,) = await self.fetch("SELECT * FROM merge_staged_candles()")
         return tuple(counts)
 

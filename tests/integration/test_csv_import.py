@@ -310,9 +310,9 @@ async def test_the_ledger_of_candles_knows_the_stretch_a_file_covers(
 async def test_vwap_is_turnover_by_volume_everywhere(store: Store, tmp_path: Path) -> None:
     await store.import_files(write_trades(tmp_path / "XBTUSD.csv", market(5, 100)))
     for interval in INTERVALS.values():
-        for vwap, turnover, volume in await store.fetch(
-            f"SELECT vwap, turnover, volume FROM {interval.view}"
-        ):  # noqa: S608
+        rows = await store.fetch(f"SELECT vwap, turnover, volume FROM {interval.view}")  # noqa: S608
+        assert rows
+        for vwap, turnover, volume in rows:
             assert abs(vwap * volume / turnover - 1) < Decimal(10) ** -VWAP_DIGITS
 
 
