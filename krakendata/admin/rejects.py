@@ -106,7 +106,9 @@ class RejectedRecordAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Where")
     def where(self, rejected: RejectedRecord) -> str:
-        return str(rejected)
+        # The file's name is enough to tell one from another; its folders are on the record's own page.
+        name = rejected.place.rpartition("/")[2]
+        return f"{name}, line {rejected.line}" if rejected.line is not None else name
 
     @admin.display(description="Raw record")
     def preview(self, rejected: RejectedRecord) -> SafeString:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -17,10 +17,12 @@ from krakendata.models import SyncStatus
 # All pairs of the exchange with both kinds are about 2,200 rows; more than this nobody reads.
 ROWS_SHOWN = 500
 
+FAILING = Q(last_error_at__gt=F("last_success")) | Q(last_error_at__isnull=False, last_success=None)
+
 VIEWS = {
     "all": ("All", Q()),
     "holes": ("With holes", Q(holes__gt=0)),
-    "failed": ("Last try failed", ~Q(last_error="")),
+    "failed": ("Last try failed", FAILING),
 }
 COLUMNS = [
     Column("Pair"),
@@ -93,15 +95,15 @@ def _cells(status: SyncStatus) -> list[Any]:
         numeric(number(status.collected)),
         # The ledger of candle archives knows what was given, not what retention has left of it.
         numeric(number(status.stored)) if is_trades or status.stored else NOTHING,
-        numeric(number(status.holes)) if is_trades else NOTHING,
+        numeric(number(status.holes)) if status.holes is not None else NOTHING,
         numeric(ago(status.last_success, timezone.now())),
         _state(status),
     ]
 
 
 def _state(status: SyncStatus) -> object:
-    if status.last_error:
+    if status.is_failing:
         return format_html("{} {}", chip("failed", "bad"), Truncator(status.last_error).chars(120))
-    if status.kind != "trades":
+    if status.holes is None:
         return chip("not proven", "quiet")
     return chip("has holes", "busy") if status.holes else chip("no holes", "good")

@@ -513,7 +513,7 @@ class Migration(migrations.Migration):
                 ("newest_timestamp", models.DateTimeField(null=True)),
                 ("collected", models.BigIntegerField(default=0)),
                 ("stored", models.BigIntegerField(default=0)),
-                ("holes", models.BigIntegerField(default=0)),
+                ("holes", models.BigIntegerField(null=True)),
                 ("cursor_ns", models.BigIntegerField(null=True)),
                 ("last_success", models.DateTimeField(null=True)),
                 ("last_error", models.TextField(blank=True, default="")),

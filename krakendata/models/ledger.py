@@ -89,7 +89,8 @@ class SyncStatus(models.Model):
     newest_timestamp = models.DateTimeField(null=True)
     collected = models.BigIntegerField(default=0)
     stored = models.BigIntegerField(default=0)
-    holes = models.BigIntegerField(default=0)
+    # None: rows of archives without ids are held, which cannot be counted through.
+    holes = models.BigIntegerField(null=True)
     cursor_ns = models.BigIntegerField(null=True)
     last_success = models.DateTimeField(null=True)
     last_error = models.TextField(default="", blank=True)
@@ -103,6 +104,13 @@ class SyncStatus(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.kind}"
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last thing that happened was an error."""
+        if self.last_error_at is None:
+            return False
+        return self.last_success is None or self.last_error_at > self.last_success
 
 
 class RetentionLine(models.Model):

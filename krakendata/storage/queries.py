@@ -37,7 +37,7 @@ class SyncStatus(NamedTuple):
     newest: datetime | None
     collected: int
     stored: int
-    holes: int
+    holes: int | None
     last_success: datetime | None
     last_error: str
 

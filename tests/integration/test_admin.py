@@ -283,10 +283,32 @@ def test_collected_and_still_stored_are_two_columns(operator: Client) -> None:
     assert "has holes" in page
 
 
+def test_an_error_counts_until_the_next_success(operator: Client) -> None:
+    now = timezone.now()
+    SyncStatus.objects.create(
+        symbol="AAA/USD",
+        kind="trades",
+        last_error="once",
+        last_error_at=now,
+        last_success=now + timedelta(seconds=1),
+    )
+    assert "once" not in body(operator, "krakendata_sync_status")
+    assert "AAA/USD" not in body(operator, "krakendata_sync_status", show="failed")
+
+
+def test_trades_without_ids_are_not_called_free_of_holes(operator: Client) -> None:
+    SyncStatus.objects.create(symbol="AAA/USD", kind="trades", collected=9, holes=None)
+    page = body(operator, "krakendata_sync_status")
+    assert "not proven" in page
+    assert "no holes" not in page
+
+
 def test_the_status_is_narrowed_to_what_needs_attention(operator: Client) -> None:
     SyncStatus.objects.create(symbol="AAA/USD", kind="trades")
     SyncStatus.objects.create(symbol="BBB/USD", kind="trades", holes=1)
-    SyncStatus.objects.create(symbol="CCC/USD", kind="candles", last_error=HOSTILE)
+    SyncStatus.objects.create(
+        symbol="CCC/USD", kind="candles", last_error=HOSTILE, last_error_at=timezone.now()
+    )
     assert "AAA/USD" not in body(operator, "krakendata_sync_status", show="holes")
     failed = body(operator, "krakendata_sync_status", show="failed")
     assert "CCC/USD" in failed

@@ -143,10 +143,11 @@ BEGIN
     END IF;
 END $$;
 
--- Ids missing between the first and the last that we hold, runs of them counted once.
+-- Ids missing between the first and the last that we hold, runs of them counted once; NULL where rows without ids are held.
 CREATE FUNCTION trade_holes(p_symbol text) RETURNS bigint
 LANGUAGE sql STABLE AS $$
-    SELECT count(*) FROM (
+    SELECT CASE WHEN NOT EXISTS (SELECT FROM trade_runs WHERE symbol = p_symbol AND first_id < 0) THEN count(*) END
+    FROM (
         SELECT first_id, lag(last_id) OVER (ORDER BY first_id) AS last_before
         FROM (SELECT first_id, last_id FROM trade_runs WHERE symbol = p_symbol AND first_id > 0
               UNION ALL

@@ -133,13 +133,14 @@ CREATE TABLE data_sync_status (
     newest_timestamp timestamptz,
     collected        bigint NOT NULL DEFAULT 0,
     stored           bigint NOT NULL DEFAULT 0,
-    holes            bigint NOT NULL DEFAULT 0,
+    holes            bigint,
     cursor_ns        bigint,
     last_success     timestamptz,
     last_error       text NOT NULL DEFAULT '',
     last_error_at    timestamptz,
     PRIMARY KEY (symbol, kind)
 );
+COMMENT ON COLUMN data_sync_status.holes IS 'Steps between ids held; NULL where rows without ids leave it unknown.';
 COMMENT ON COLUMN data_sync_status.cursor_ns IS 'Where collecting resumes: nanoseconds since 1970, exact.';
 
 CREATE TABLE sync_runs (
