@@ -19,6 +19,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 import pytest
 
 from config import env
+from krakendata.management.command import INTERRUPTED
 
 TUTORIAL = env.ROOT / "docs/tutorial.md"
 SECONDS_TO_END = 30
@@ -40,12 +41,12 @@ class Demo:
         default_factory=lambda: build_opener(HTTPCookieProcessor(http.cookiejar.CookieJar()))
     )
 
-    def listen(self) -> None:
-        """Take in what it says until it serves, or ends."""
+    def listen(self, until: str) -> None:
+        """Take in what it says up to a line with `until`; it must not end before."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.said += line
-            if "The admin is at" in line:
+            if until in line:
                 return
         pytest.fail(f"The demo ended: {self.said}")
 
@@ -90,7 +91,7 @@ class Place:
     home: Path
     demos: list[Demo]
 
-    def start(self) -> Demo:
+    def start(self, until: str = "The admin is at") -> Demo:
         """Start `manage.py demo` with nothing but PATH and its database in the environment."""
         process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", "--port", "0", "--directory", str(self.home / "archives")],
@@ -104,7 +105,7 @@ class Place:
         )
         demo = Demo(process)
         self.demos.append(demo)
-        demo.listen()
+        demo.listen(until)
         return demo
 
     def run(self, lines: str) -> str:
@@ -160,7 +161,11 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def first(place: Place) -> Demo:
-    """Start the demo for the first time."""
+    """Start the demo for the first time; an impatient newcomer has stopped it once."""
+    impatient = place.start(until="Making up a market")
+    assert impatient.interrupt() == INTERRUPTED
+    assert "Stopped." in impatient.said
+    assert "Traceback" not in impatient.said
     return place.start()
 
 

@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
+from krakendata.management.command import INTERRUPTED
 from krakendata.management.commands.generate_archive import DEFAULT_SEED
 from krakendata.models import SyncRun
 from krakendata.replay.sample_archive import CANDLES_ZIP, TRADES_ZIP, write_sample_archive
@@ -32,7 +33,7 @@ PASSWORD_BYTES = 12
 
 
 class Command(BaseCommand):
-    """Each step says what it does; exit 0 after Ctrl-C while serving, as that is how a demo ends."""
+    """Each step says what it does; exit 0 after Ctrl-C while serving, as that is how a demo ends, 130 before."""
 
     help = "Fill an empty database with a made-up market and serve the admin. `make demo` does it for you."
     # The tables they ask for are what the first step makes.
@@ -47,7 +48,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, port: int, directory: Path, **options: Any) -> None:
-        archives = directory.absolute()
+        try:
+            self.prepare(directory.absolute())
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. The next start goes on from here.", returncode=INTERRUPTED) from None
+        self.serve(port)
+
+    def prepare(self, archives: Path) -> None:
         self.make_tables()
         if self.is_imported(archives):
             self.tell("The sample archives are imported already.")
@@ -56,7 +63,6 @@ class Command(BaseCommand):
             self.write_archives(archives)
             self.import_archives(archives)
         self.make_account()
-        self.serve(port)
 
     def make_tables(self) -> None:
         self.tell("Making the tables (manage.py migrate).")
