@@ -68,7 +68,7 @@ class Reason(StrEnum):
     HIGH_LOW_INCONSISTENT = "high_low_inconsistent", "Open and close have to lie between low and high."
     UNKNOWN_SYMBOL = "unknown_symbol", "The symbol is not one of ours."
     UNKNOWN_INTERVAL = "unknown_interval", "The candle's length is not one of ours."
-    TRADE_ID_ZERO = "trade_id_zero", "The trade id is 0, which many trades have had (kraken-facts 5)."
+    TRADE_ID_ZERO = "trade_id_zero", "The trade id is 0, which Kraken once gave to many trades at a time."
     BAD_TRADE_ID = "bad_trade_id", "The trade id is not a positive whole number."
     NEGATIVE_COUNT = "negative_count", "The number of trades is negative."
     BAD_COUNT = "bad_count", "The number of trades is not whole, or contradicts the volume."
