@@ -249,10 +249,11 @@ def _started_url(home: Path) -> str:
     """Start (or join) the private server for the rest of this process; the last process to leave stops it."""
     server = start_server(home)
     atexit.register(server.release)
-    # Python's own answer to SIGTERM skips atexit; who has another answer (uvicorn, Celery) keeps it.
-    is_ours_to_set = threading.current_thread() is threading.main_thread()
-    if is_ours_to_set and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Python's own answer to them skips atexit; who has another answer (uvicorn, Celery, nohup) keeps it.
+    if threading.current_thread() is threading.main_thread():
+        for end in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(end) is signal.SIG_DFL:
+                signal.signal(end, lambda number, _frame: sys.exit(128 + number))
     return server.url
 
 

@@ -1,6 +1,6 @@
 """What the ledger proves about a stretch of time: proven, provisional, or a hole.
 
-The ledger (design, section 3) holds runs of trades with contiguous ids, ids that are answered without a trade
+The ledger (docs/explanation/ledger.md) holds runs of trades with contiguous ids, ids that are answered without a trade
 (absent at the exchange, or rejected), and the stretches that candle archives covered. From these alone:
 
     proven        between the first and the last trade of contiguous exact ids; quiet minutes there are quiet

@@ -172,7 +172,7 @@ def _scaled(number: Decimal) -> int | None:
 
 
 def _number_rows(frame: pl.DataFrame, last_id: int | None) -> pl.DataFrame:
-    """Ids for rows without: the second and the ordinal within it, in file order (design: one trade, once)."""
+    """Ids for rows without: the second and the ordinal within it, in file order."""
     second = pl.col("ns") // NS_PER_SECOND
     ordinal = pl.int_range(pl.len()).over(second)
     if last_id is not None:

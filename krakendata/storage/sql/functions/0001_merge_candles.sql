@@ -1,7 +1,7 @@
 -- The one way a 1-minute candle enters: staged, then merged by precedence. Above the fence into candles, below it
 -- into candles_history at every interval. The caller's connection stages into the temporary table staged_candles.
 --
--- Precedence (design: how a candle is kept). By the sign of first_id a candle is given (NULL), built from an archive
+-- Precedence (docs/explanation/candles.md). By the sign of first_id a candle is given (NULL), built from an archive
 -- without ids (negative) or exact (positive):
 --   same kind, both built from trades   merge: the ledger has said that the incoming trades are new
 --   exact over another                  replace, where the exact side covers the whole unit or counts as many trades
