@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from config import env
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.types import INTERVALS
 from tests.archive_files import made_minutes, made_trades, trade_line, write_candles, write_lines
+from tests.installations import Installation, installed
 
 KILLS = 20
 DAY = timedelta(days=1)
@@ -51,48 +46,14 @@ CONTENTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Installation:
-    """A migrated database of its own, and manage.py on it."""
-
-    url: str
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *arguments],
-            cwd=env.ROOT,
-            env={**os.environ, "DATABASE_URL": self.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> str:
-        process = self.start(*arguments)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
-        return output
-
-    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(**arguments_from_url(self.url), options="-c timezone=UTC") as connection:
-            return connection.execute(sql).fetchall()  # type: ignore[call-overload,no-any-return]
-
-
 @pytest.fixture
 def installations() -> Iterator[tuple[Installation, Installation]]:
     """Two databases on the server under test, equal and empty."""
-    server = os.environ["DATABASE_URL"]
-    names = ("killed_import", "undisturbed_import")
-    with psycopg.connect(**arguments_from_url(server), autocommit=True) as connection:
-        made = []
-        for name in names:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            connection.execute(f"CREATE DATABASE {name}")
-            made.append(Installation(urlsplit(server)._replace(path=f"/{name}").geturl()))
-            made[-1].run("migrate", "--no-input", "-v", "0")
-        yield made[0], made[1]
-        for name in names:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with (
+        installed("killed_import", COMMAND) as killed,
+        installed("undisturbed_import", COMMAND) as undisturbed,
+    ):
+        yield killed, undisturbed
 
 
 def write_archives(folder: Path, lines: dict[str, datetime], trades: int) -> Path:

@@ -1,4 +1,4 @@
-"""Every bucket equals recomputation from its minutes, at once and after refreshes, whatever was written in which order."""
+"""Every bucket equals recomputation from its minutes, at once and after refreshes, whatever the order of writing."""
 
 from __future__ import annotations
 

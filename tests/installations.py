@@ -1,0 +1,62 @@
+"""Installations of their own on the server under test: a migrated database, and manage.py on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from config import env
+from krakendata.storage.conninfo import arguments_from_url
+
+PROGRAM = "import sys; sys.argv[0] = 'manage.py'; from manage import main; main()"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A migrated database of its own, and manage.py on it."""
+
+    url: str
+    program: str = PROGRAM
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", self.program, *arguments],
+            cwd=env.ROOT,
+            env={**os.environ, "DATABASE_URL": self.url, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **settings: str) -> str:
+        process = self.start(*arguments, **settings)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return output
+
+    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(**arguments_from_url(self.url), options="-c timezone=UTC") as connection:
+            return connection.execute(sql).fetchall()  # type: ignore[call-overload,no-any-return]
+
+
+@contextmanager
+def installed(name: str, program: str = PROGRAM) -> Iterator[Installation]:
+    """A new database of this name, migrated; dropped afterwards. `program` stands in for manage.py."""
+    server = os.environ["DATABASE_URL"]
+    with psycopg.connect(**arguments_from_url(server), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            installation = Installation(urlsplit(server)._replace(path=f"/{name}").geturl(), program)
+            installation.run("migrate", "--no-input", "-v", "0")
+            yield installation
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
