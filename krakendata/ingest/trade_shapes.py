@@ -82,7 +82,7 @@ def shape_trades(
     if frame.is_empty():
         return None
     frame = frame.with_columns(stored=pl.col("ns") >= ns_of(line))
-    runs = _runs(frame, source, follows)
+    runs = _runs(frame, source, follows, held)
     stored = frame.filter("stored")
     first_ns, last_ns = _span(frame, 1)
     partial = _partial_units(runs, held, goes_on)
@@ -107,12 +107,14 @@ def _span(frame: pl.DataFrame, grain: int) -> tuple[int, int]:
     return first // grain * grain, last // grain * grain + grain - 1
 
 
-def _runs(frame: pl.DataFrame, source: str, follows: int | None) -> list[HeldRun]:
-    """The islands of contiguous ids, cut where stored turns to folded; rows without real ids are one island."""
-    step = pl.lit(0) if frame["trade_id"][0] < 0 else pl.col("trade_id") - pl.int_range(pl.len())
+def _runs(frame: pl.DataFrame, source: str, follows: int | None, held: Holdings) -> list[HeldRun]:
+    """The islands of contiguous ids, cut where stored turns to folded."""
+    first, last = int(frame["trade_id"][0]), int(frame["trade_id"][-1])
+    if follows is not None and held.overlapping(follows + 1, first):
+        follows = None
     islands = (
         frame.lazy()
-        .with_columns(island=step, change=pl.col("stored").rle_id())
+        .with_columns(island=_island(held.overlapping(first, last)), change=pl.col("stored").rle_id())
         .group_by("island", "change", maintain_order=True)
         .agg(
             pl.col("trade_id").first().alias("first_id"),
@@ -132,6 +134,13 @@ def _runs(frame: pl.DataFrame, source: str, follows: int | None) -> list[HeldRun
             islands.iter_rows()
         )
     ]
+
+
+def _island(between: list[HeldRun]) -> pl.Expr:
+    """What tells islands apart: the step from rank to id, or for rows without ids the held runs that part them."""
+    passed = [(pl.col("trade_id") > run.last_id).cast(pl.Int64) for run in between]
+    step = pl.col("trade_id") - pl.int_range(pl.len())
+    return pl.when(pl.col("trade_id") > 0).then(step).otherwise(pl.sum_horizontal(pl.lit(0), *passed))
 
 
 def _partial_units(runs: list[HeldRun], held: Holdings, goes_on: bool) -> set[int]:
