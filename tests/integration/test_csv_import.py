@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -491,3 +492,37 @@ async def test_two_imports_of_one_pair_wait_for_each_other(
     assert sum(report.counts.stored + report.counts.folded for report in reports) == len(trades)
     assert await ledger(store) == runs_of(trades)
     await assert_candles_of(store, trades)
+
+
+@pytest.mark.parametrize("line", [FENCE - 600 * 7 * DAY, TRADES_LINE], ids=["stored", "folded"])
+async def test_a_file_without_ids_around_what_is_held_adds_both_ends(
+    store: Store, tmp_path: Path, line: datetime
+) -> None:
+    await store.draw_lines(trades=line, candles=FENCE)
+    rows = identical_pairs(made_trades(6, FENCE - 2 * DAY, FENCE + 2 * DAY, 300))
+    for part in (rows[100:200], rows[240:260], rows):
+        await store.import_files(write_idless(tmp_path / "XBTUSD.csv", part))
+    assert sum(trades for _, _, trades, _ in await ledger(store)) == len(rows)
+    await assert_candles_of(store, idless_trades(rows))
+
+
+@pytest.mark.parametrize("write", [write_trades, write_idless], ids=["with ids", "without"])
+async def test_line_ends_of_another_system_make_no_difference(
+    store: Store, tmp_path: Path, small_blocks: int, write: Callable[..., Path]
+) -> None:
+    trades = made_trades(4, FENCE - 2 * DAY, FENCE + 2 * DAY, 900)
+    given = [replace(each, trade_count=1) for each in made_minutes(FENCE - 2 * DAY, FENCE + 2 * DAY, 11)]
+    answers = []
+    for symbol, name, end in (("BTC/USD", "XBTUSD", b"\n"), ("ETH/USD", "ETHUSD", b"\r\n")):
+        await store.import_files(write_candles(tmp_path / f"{name}_1.csv", given))
+        path = write(tmp_path / f"{name}.csv", trades)
+        path.write_bytes(path.read_bytes().replace(b"\n", end))
+        await store.import_files(path)
+        candles = [
+            replace(each, symbol="") for name in INTERVALS for each in await store.candles(name, symbol)
+        ]
+        runs = await store.fetch(
+            "SELECT first_id, last_id, trades, stored FROM trade_runs WHERE symbol = %s", symbol
+        )
+        answers.append((candles, runs))
+    assert answers[0] == answers[1]

@@ -193,6 +193,34 @@ def test_rows_without_ids_are_one_run_whatever_the_seconds() -> None:
     assert (only.first_id, only.trades) == (archive_trade_id(NOON_NS // SECOND, 0), 4)
 
 
+def test_rows_without_ids_are_parted_by_what_is_held_between_them() -> None:
+    second = NOON_NS // SECOND
+    held = Holdings(
+        [HeldRun(archive_trade_id(second + 5, 0), archive_trade_id(second + 9, 0), 0, 0, 2, "archive", True)]
+    )
+    frame = new_trades(idless(0, 1, 5, 9, 10), held)
+    runs = shaped(frame, held).runs
+    assert [(each.first_id, each.trades) for each in runs] == [
+        (archive_trade_id(second, 0), 2),
+        (archive_trade_id(second + 10, 0), 1),
+    ]
+
+
+@pytest.mark.parametrize(("gap", "follows"), [((), True), ((3,), False)], ids=["directly", "over a held run"])
+def test_a_run_follows_the_block_before_unless_something_held_lies_between(
+    gap: tuple[int, ...], follows: bool
+) -> None:
+    second = NOON_NS // SECOND
+    before = archive_trade_id(second, 0)
+    held = Holdings(
+        HeldRun(archive_trade_id(second + at, 0), archive_trade_id(second + at, 0), 0, 0, 1, "archive", True)
+        for at in (0, *gap)
+    )
+    result = shape_trades(idless(5), SYMBOL, held, LONG_AGO, source="archive", follows=before, goes_on=False)
+    assert result is not None
+    assert result.runs[0].follows == (before if follows else None)
+
+
 def test_what_is_shaped_is_held() -> None:
     held = Holdings()
     shaped(exact((1, 0), (2, 1)), held)
