@@ -41,7 +41,7 @@ class Store:
 
     async def fetch(self, sql: str, *parameters: Any) -> list[Any]:
         """Give the rows; of a single column, its values."""
-        cursor = await self.connection.execute(sql, parameters)  # type: ignore[call-overload]
+        cursor = await self.connection.execute(sql, parameters)
         rows = await cursor.fetchall()
         return [row[0] for row in rows] if rows and len(rows[0]) == 1 else rows
 
@@ -71,11 +71,11 @@ class Store:
     async def refresh(self, now: datetime = NOW) -> None:
         await refresh_rollups(self.connection, self.edition, now)
 
-    async def retain(self, now: datetime = NOW, **days: int) -> None:
-        await apply_retention(self.connection, UpkeepSettings(**days), now)
+    async def retain(self, now: datetime = NOW, trades_days: int = 90, candles_days: int = 365) -> None:
+        await apply_retention(self.connection, UpkeepSettings(trades_days, candles_days), now)
 
-    async def upkeep(self, now: datetime = NOW, **days: int) -> None:
-        await run_upkeep(self.connection, self.edition, UpkeepSettings(**days), now)
+    async def upkeep(self, now: datetime = NOW, candles_days: int = 365) -> None:
+        await run_upkeep(self.connection, self.edition, UpkeepSettings(candles_days=candles_days), now)
 
     async def candles(self, interval: str, symbol: str = "BTC/USD") -> list[HistoricalCandle]:
         """What the view of an interval answers, in time order."""

@@ -44,7 +44,7 @@ class Installation:
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(**arguments_from_url(self.url), options="-c timezone=UTC") as connection:
-            return connection.execute(sql).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(sql).fetchall()
 
 
 @contextmanager

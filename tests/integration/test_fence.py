@@ -1,5 +1,8 @@
 """The fence moves forward over closed candles, and what every timeframe answers stays the same."""
 
+# Decimals are compared with plain whole numbers here, for the eye.
+# mypy: disable-error-code="comparison-overlap"
+
 from __future__ import annotations
 
 import random

@@ -26,7 +26,7 @@ async def record(
     follows: int | None = None,
 ) -> None:
     """Record a run whose ids are seconds after noon."""
-    span = (ns_of(NOON) + second * 10**9 for second in (first, last))
+    span = (ns_of(NOON) + first * 10**9, ns_of(NOON) + last * 10**9)
     if first < 0:
         span = (ns_of(NOON), ns_of(NOON) + 10**9)
     await store.connection.execute(

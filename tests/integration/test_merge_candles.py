@@ -1,5 +1,8 @@
 """Which minute wins, above and below the fence; and that a minute is folded once."""
 
+# Decimals are compared with plain whole numbers here, for the eye.
+# mypy: disable-error-code="comparison-overlap"
+
 from __future__ import annotations
 
 from datetime import datetime, timedelta

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
@@ -88,14 +89,15 @@ def run(
 
 
 def candles_in(result: ShapedTrades) -> list[HistoricalCandle]:
-    return [
-        HistoricalCandle(
-            row["symbol"], 1, datetime.fromisoformat(row["timestamp"]),
-            *(Decimal(row[name]) for name in ("open", "high", "low", "close", "volume", "turnover")),
-            *(int(row[name]) for name in ("trade_count", "first_id", "last_id")),
-        )
-        for row in csv.DictReader(io.StringIO(result.candles.decode()), CANDLE_COLUMNS)
-    ]  # fmt: skip
+    candles = []
+    for row in csv.DictReader(io.StringIO(result.candles.decode()), CANDLE_COLUMNS):
+        numbers: dict[str, Any] = {
+            name: Decimal(row[name]) for name in ("open", "high", "low", "close", "volume", "turnover")
+        }
+        counts: dict[str, Any] = {name: int(row[name]) for name in ("trade_count", "first_id", "last_id")}
+        start = datetime.fromisoformat(row["timestamp"])
+        candles.append(HistoricalCandle(row["symbol"], 1, start, **numbers, **counts))
+    return candles
 
 
 def whole_minutes(result: ShapedTrades) -> list[bool]:
