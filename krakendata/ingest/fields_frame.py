@@ -75,7 +75,7 @@ def scaled(column: str) -> pl.Expr:
 
 def nanoseconds(column: str) -> pl.Expr:
     """Unix seconds, whole or with a fraction of up to nine digits, as integer nanoseconds; null otherwise."""
-    parts = pl.col(column).str.split_exact(".", 1)
+    parts = pl.col(column).str.splitn(".", 2)
     whole, fraction = parts.struct.field("field_0"), parts.struct.field("field_1")
     seconds = pl.when(whole.str.contains(SECONDS)).then(whole).cast(pl.Int64, strict=False)
     rest = (

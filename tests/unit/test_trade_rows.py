@@ -93,6 +93,7 @@ def trades_by_line(rows: TradeRows) -> dict[int, Trade]:
 @given(lines_in(LAYOUTS["D"]))
 @example([GOOD + ",", GOOD.rpartition(",")[0]])  # one comma too many, one too few: their sum tells nothing
 @example([GOOD, "", GOOD, "  ", ""])
+@example([GOOD.replace("0.5,", "0.5.5,", 1)])  # two points make no number
 def test_rows_with_ids_come_out_as_validation_judges_them(lines: list[str]) -> None:
     assert_as_validated(lines, LAYOUTS["D"])
 
