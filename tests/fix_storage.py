@@ -65,7 +65,7 @@ class Store:
             )
         async with self.connection.transaction(), self.connection.cursor() as cursor:
             await cursor.executemany(STAGE, rows)
-            (counts,) = await self.fetch("SELECT * FROM merge_staged_candles()")
+            (counts,) = await self.fetch("SELECT stored, folded, duplicate FROM merge_staged_candles()")
         return tuple(counts)
 
     async def refresh(self, now: datetime = NOW) -> None:

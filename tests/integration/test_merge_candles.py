@@ -160,7 +160,7 @@ async def coarse(store: Store, start: datetime, minutes: int, trades: int, price
             "INSERT INTO staged_candles VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             given(start, trades, price),
         )
-        (counts,) = await store.fetch("SELECT * FROM merge_coarse_candles(%s)", minutes)
+        (counts,) = await store.fetch("SELECT stored, duplicate FROM merge_coarse_candles(%s)", minutes)
     return tuple(counts)
 
 
