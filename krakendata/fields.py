@@ -64,6 +64,10 @@ class Reason(StrEnum):
     NOT_A_RECORD = "not_a_record", "The record is not a row or object with fields."
     BAD_TIMESTAMP = "bad_timestamp", "The time cannot be read, or no candle of that length starts there."
     BEFORE_KRAKEN = "before_kraken", "The time is before September 2013, when Kraken opened."
+    OUT_OF_ORDER = (
+        "out_of_order",
+        "The row is older than rows before it, in a file where order is all there is.",
+    )
     IN_FUTURE = "in_future", "The time is in the future."
     HIGH_LOW_INCONSISTENT = "high_low_inconsistent", "Open and close have to lie between low and high."
     UNKNOWN_SYMBOL = "unknown_symbol", "The symbol is not one of ours."

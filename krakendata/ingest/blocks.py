@@ -34,10 +34,10 @@ def joined(carried: RawBlock | None, block: RawBlock) -> RawBlock:
 def unit_cut(frame: pl.DataFrame, block: RawBlock) -> int | None:
     """The number of the first line of the block's last unit of minutes; None where the block cannot be cut there.
 
-    It cannot if the whole block is one unit, if the rows are not in time order, or if the bytes are not the
-    file's own (line ends were translated), because then a line's offset in the file is unknown.
+    It cannot if the whole block is one unit, if the rows are not in time order, or if its lines end in two ways,
+    because then a line's offset in the file is unknown.
     """
-    if frame.is_empty() or len(block.data) != block.end_offset - block.offset:
+    if frame.is_empty() or _dropped_per_line(block) is None:
         return None
     unit = frame["ns"] // NS_PER_UNIT
     if not unit.is_sorted() or unit[0] == unit[-1]:
@@ -49,8 +49,16 @@ def split(block: RawBlock, line: int) -> tuple[RawBlock, RawBlock]:
     """The block before the line with this number, and the rest."""
     behind = block.next_line - line
     head = block.data.rsplit(b"\n", behind + 1)[0] + b"\n"
-    edge = block.offset + len(head)
+    edge = block.offset + len(head) + head.count(b"\n") * (_dropped_per_line(block) or 0)
     return (
         RawBlock(head, block.offset, edge, block.first_line),
         RawBlock(block.data[len(head) :], edge, block.end_offset, line),
     )
+
+
+def _dropped_per_line(block: RawBlock) -> int | None:
+    """How many bytes the file has more at the end of each line than the block: CR LF came down to LF."""
+    dropped = block.end_offset - block.offset - len(block.data)
+    if dropped == 0:
+        return 0
+    return 1 if dropped == block.data.count(b"\n") else None

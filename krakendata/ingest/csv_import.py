@@ -105,8 +105,6 @@ class BulkCSVImporter:
             ending = Ending("failed")
             try:
                 await self._import_files(plan, run_id, progress)
-                written = time.monotonic()
-                await refresh_rollups(connection, await read_edition(connection), self._clock())
                 ending = Ending("done", "\n".join(map(str, plan.refused)))
             except asyncio.CancelledError:
                 ending = Ending("stopped")
@@ -115,8 +113,19 @@ class BulkCSVImporter:
                 ending = Ending("failed", str(failure))
                 raise
             finally:
-                await asyncio.shield(finish_run(connection, run_id, ending.state, ending.error))
+                written = time.monotonic()
+                await asyncio.shield(self._finish(connection, run_id, ending))
         return ImportReport(run_id, progress.counts, plan, written - started, time.monotonic() - written)
+
+    async def _finish(self, connection: Connection, run_id: int, ending: "Ending") -> None:
+        """Show in every rollup what was written, also by an import that was stopped or failed, and end the run."""
+        try:
+            await refresh_rollups(connection, await read_edition(connection), self._clock())
+        except Exception as failure:
+            ending = Ending("failed", f"{ending.error}\nThe rollups are not up to date: {failure}".strip())
+            raise
+        finally:
+            await finish_run(connection, run_id, ending.state, ending.error)
 
     async def _plan(self, connection: Connection, paths: Iterable[Path], symbol: str | None) -> ImportPlan:
         lines = await read_lines(connection)
@@ -176,7 +185,13 @@ class BulkCSVImporter:
         position = await start_or_resume_file(
             connection, file.key, member.version, file.symbol, file.layout.schema, member.size
         )
-        if position.offset and not run.has_seen(file):
+        if position is None:
+            # Another import brought it in while this one waited for the job lock.
+            run.progress.bytes_done += member.size
+            return True
+        if not position.offset and not run.has_seen(file):
+            await asyncio.to_thread(member.verify)
+        elif not run.has_seen(file):
             run.progress.bytes_done += position.offset
         held, lines = await read_holdings(connection, file.symbol), await read_lines(connection)
         blocks = file_blocks(file, position, held, lines, self._clock())

@@ -8,7 +8,8 @@ import polars as pl
 from krakendata.ingest.blocks import joined, split, unit_cut, with_last
 from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
 from krakendata.ingest.import_plan import PlannedFile
-from krakendata.ingest.trade_rows import PlacedRejection, TradeRows, read_trades
+from krakendata.ingest.takeover import NS_PER_MINUTE
+from krakendata.ingest.trade_rows import PlacedRejection, TradeRows, read_trades, refuse_late
 from krakendata.ingest.trade_shapes import ShapedTrades, csv_bytes, new_trades, shape_trades
 from krakendata.kraken.archives import RawBlock
 from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject, TradeBlock
@@ -49,19 +50,23 @@ def _trade_blocks(
     for raw, is_last in raw_blocks:
         block = joined(carried, raw)
         rows = read_trades(block, file.layout, file.symbol, now, last_id)
+        if last_id is not None:
+            rows = refuse_late(rows, block, last_id)
         carried = None
         cut = None if is_last else unit_cut(rows.frame, block)
+        next_id = None
         if cut is not None:
+            next_id = int(rows.frame.filter(pl.col("line") >= cut)["trade_id"][0])
             block, carried = split(block, cut)
             rows = _before_line(rows, cut, carried)
         shaped = shape_trades(
             new_trades(rows.frame, held),
             file.symbol,
             held,
-            lines.trades,
+            lines,
             source=source,
             follows=last_id if source == IDLESS else None,
-            goes_on=cut is not None,
+            next_id=next_id,
         )
         if source == IDLESS and not rows.frame.is_empty():
             last_id = int(rows.frame["trade_id"][-1])
@@ -97,6 +102,7 @@ def _trade_block(shaped: ShapedTrades | None, held: Holdings) -> TradeBlock | No
     return TradeBlock(
         shaped.trades, shaped.candles, shaped.runs, shaped.new, shaped.stored,
         _moment(shaped.first_ns), _moment(shaped.last_ns), _replaced(shaped, held),
+        [_moment(minute * NS_PER_MINUTE) for minute in sorted(shaped.shared)],
     )  # fmt: skip
 
 

@@ -59,11 +59,15 @@ def file_key(member: ArchiveMember) -> str:
 
 
 def plan_import(
-    paths: Iterable[Path], symbols: Symbols, symbol: str | None, lines: Lines, imported: Mapping[str, str]
+    paths: Iterable[Path],
+    symbols: Symbols,
+    symbol: str | None,
+    lines: Lines,
+    imported: Mapping[str, tuple[str, str]],
 ) -> ImportPlan:
     """Look at every member of `paths`.
 
-    `symbol` overrides the file names. `imported` has the version of every file that is wholly in.
+    `symbol` overrides the file names. `imported` has the version and pair of every file that is wholly in.
     """
     plan = ImportPlan([], [], [])
     for found in find_members(paths):
@@ -71,11 +75,12 @@ def plan_import(
             plan.refused.append(found)
             continue
         key = file_key(found)
-        if imported.get(key) == found.version:
-            plan.unchanged.append(key)
-            continue
         try:
-            plan.files.append(_planned(found, key, symbol or _symbol_of(found, symbols), lines))
+            pair = symbol or _symbol_of(found, symbols)
+            if imported.get(key) == (found.version, pair):
+                plan.unchanged.append(key)
+            else:
+                plan.files.append(_planned(found, key, pair, lines))
         except ImportFileError as error:
             plan.refused.append(error)
     return plan

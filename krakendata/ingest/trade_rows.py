@@ -6,7 +6,7 @@ from decimal import Context, Decimal
 
 import polars as pl
 
-from krakendata.fields import CLOCK_TOLERANCE_NS, KRAKEN_OPENED_NS, ORDER_TYPES, SIDES
+from krakendata.fields import CLOCK_TOLERANCE_NS, KRAKEN_OPENED_NS, ORDER_TYPES, SIDES, as_text
 from krakendata.ingest.fields_frame import (
     FINER,
     READ_SCALE,
@@ -17,8 +17,8 @@ from krakendata.ingest.fields_frame import (
     scaled,
 )
 from krakendata.kraken.archives import Layout, RawBlock
-from krakendata.types import ORDINALS_PER_SECOND, SECONDS_BELOW_ZERO, Trade, archive_position, ns_of
-from krakendata.validation import Rejection, validate_archive_trade
+from krakendata.types import ORDINALS_PER_SECOND, SECONDS_BELOW_ZERO, Source, Trade, archive_position, ns_of
+from krakendata.validation import Reason, Rejection, validate_archive_trade
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -75,6 +75,24 @@ def read_trades(
     if "trade_id" not in layout.columns:
         sure = _number_rows(sure, last_id)
     return TradeRows(sure, rejections, fields.height - blank)
+
+
+def refuse_late(rows: TradeRows, raw: RawBlock, last_id: int) -> TradeRows:
+    """Refuse the rows of a file without ids that are older than `last_id`, the last row of the block before.
+
+    Their place among the rows of their second is gone with the block that had it.
+    """
+    second, _ = archive_position(last_id)
+    is_late = pl.col("ns") < second * NS_PER_SECOND
+    late = rows.frame.filter(is_late)["line"].to_list()
+    if not late:
+        return rows
+    detail = f"The row is older than the rows before it, which had come to second {second}."
+    rejections = [
+        PlacedRejection(line, Rejection(Source.ARCHIVE, Reason.OUT_OF_ORDER, detail, as_text(text)))
+        for line, text in zip(late, lines_of(raw, late), strict=True)
+    ]
+    return TradeRows(rows.frame.filter(~is_late), [*rows.rejections, *rejections], rows.read)
 
 
 def _readings(layout: Layout) -> dict[str, pl.Expr]:

@@ -3,22 +3,32 @@
 The vectorised twin of candles.fold_trades; a block with a number too fine for it goes through candles.py itself.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
 import polars as pl
 
 from krakendata.candles import fold_trades
 from krakendata.ingest.fields_frame import SCALE
-from krakendata.ingest.takeover import NS_PER_MINUTE, NS_PER_UNIT, UNIT_MINUTES, covered_minutes
-from krakendata.storage.ledger import HeldRun, Holdings
-from krakendata.types import Trade, ns_of
+from krakendata.ingest.takeover import (
+    NS_PER_MINUTE,
+    Span,
+    covered_minutes,
+    edge_minutes,
+    is_whole,
+    shared_minutes,
+)
+from krakendata.storage.ledger import HeldRun, Holdings, Lines
+from krakendata.types import Trade, archive_position, ns_of
 
 NS_PER_MICROSECOND = 1_000
 
 # Sums of products stay exact below this; a block above it is folded in Python's decimals.
 MAX_EXACT_SUM = 10**38
+
+# A file without ids that is silent for longer may lack a part: its rows on either side are runs of their own.
+LONGEST_SILENCE_NS = 24 * 60 * NS_PER_MINUTE
 
 CANDLE_COLUMNS = (
     "symbol", "timestamp", "open", "high", "low", "close", "volume", "turnover",
@@ -30,7 +40,8 @@ CANDLE_COLUMNS = (
 class ShapedTrades:
     """One block of new trades, ready for the door. Bytes are COPY's CSV.
 
-    `covered` are the stretches of whole minutes, in nanoseconds, of which exact ids leave nothing out.
+    `covered` are the stretches of whole minutes, in nanoseconds, of which exact ids leave nothing out; `shared` the
+    minutes among them, counted from the epoch, of which an earlier block had some trades.
     """
 
     trades: bytes
@@ -40,65 +51,99 @@ class ShapedTrades:
     stored: int
     first_ns: int
     last_ns: int
-    covered: list[tuple[int, int]]
+    covered: list[Span]
+    shared: set[int]
 
 
 def new_trades(frame: pl.DataFrame, held: Holdings) -> pl.DataFrame:
     """The rows whose ids the ledger does not hold, each once, in the order of their ids.
 
-    A row of an archive without ids is not new either where exact trades cover its minute.
+    A row of an archive without ids is not new either where exact trades lie in its minute: a minute is of one kind.
     """
     if not frame["trade_id"].is_sorted() or frame["trade_id"].n_unique() < frame.height:
         frame = frame.unique("trade_id", keep="first").sort("trade_id")
     if frame.is_empty():
         return frame
     first, last = int(frame["trade_id"][0]), int(frame["trade_id"][-1])
-    for run in held.overlapping(first, last):
-        frame = frame.filter(~pl.col("trade_id").is_between(run.first_id, run.last_id))
+    runs = held.overlapping(first, last)
+    if runs:
+        frame = frame.filter(~_lies_within(frame["trade_id"], [(run.first_id, run.last_id) for run in runs]))
     if first < 0 and not frame.is_empty():
-        for run in held.exact_between(*_span(frame, NS_PER_MINUTE)):
-            minute = pl.col("ns") // NS_PER_MINUTE
-            frame = frame.filter(
-                ~minute.is_between(run.first_ns // NS_PER_MINUTE, run.last_ns // NS_PER_MINUTE)
-            )
+        minutes = [
+            (run.first_ns // NS_PER_MINUTE, run.last_ns // NS_PER_MINUTE)
+            for run in held.exact_between(*_span(frame, NS_PER_MINUTE))
+        ]
+        frame = frame.filter(~_lies_within(frame["ns"] // NS_PER_MINUTE, sorted(minutes)))
     return frame
+
+
+def _lies_within(numbers: pl.Series, ranges: Sequence[tuple[int, int]]) -> pl.Series:
+    """Which of the numbers lie in one of the ranges, both ends included, which are in order."""
+    if not ranges:
+        return pl.repeat(value=False, n=len(numbers), eager=True)
+    firsts, lasts = (pl.Series(ends, dtype=pl.Int64) for ends in zip(*ranges, strict=True))
+    place = firsts.search_sorted(numbers, side="right").cast(pl.Int64) - 1
+    return (place >= 0) & (numbers <= lasts.cum_max().gather(place.clip(0)))
 
 
 def shape_trades(
     frame: pl.DataFrame,
     symbol: str,
     held: Holdings,
-    line: datetime,
+    lines: Lines,
     *,
     source: str,
     follows: int | None,
-    goes_on: bool,
+    next_id: int | None,
 ) -> ShapedTrades | None:
     """Shape the rows of `new_trades`; None if there are none.
 
-    `line` is the trades line: rows before it are folded only. `follows` is the id of the file's row before, for
-    archives without ids. `goes_on` says that the file continues behind this block, in another unit of minutes.
+    Rows before the trades line are folded only. `follows` is the id of the file's row before, for archives without
+    ids; `next_id` the id of its first row behind the block, if that lies in another unit of minutes.
     """
     if frame.is_empty():
         return None
-    frame = frame.with_columns(stored=pl.col("ns") >= ns_of(line))
+    frame = frame.with_columns(stored=pl.col("ns") >= ns_of(lines.trades))
     runs = _runs(frame, source, follows, held)
+    is_exact = runs[0].first_id > 0
+    covered = covered_minutes(runs, held, next_id) if is_exact else []
+    shared = shared_minutes(runs, held, covered) if is_exact else set()
+    if is_exact and (archived := _archived(edge_minutes(runs, covered), held)):
+        # Exact trades replace whole minutes only; those at an edge are left for whoever brings the rest.
+        frame = frame.filter(~(pl.col("ns") // NS_PER_MINUTE).is_in(archived))
+        if frame.is_empty():
+            return None
+        runs = _runs(frame, source, follows, held)
+    fence_ns = ns_of(lines.candles)
+
+    def has_whole(minute: int) -> bool:
+        return not is_exact or is_whole(minute, covered, shared, fence_ns)
+
     stored = frame.filter("stored")
     first_ns, last_ns = _span(frame, 1)
-    partial = _partial_units(runs, held, goes_on)
     shaped = ShapedTrades(
         trades=_trades_csv(stored, symbol),
-        candles=_candles_csv(frame, symbol, partial),
+        candles=_candles_csv(frame, symbol, has_whole),
         runs=runs,
         new=frame.height,
         stored=stored.height,
         first_ns=first_ns,
         last_ns=last_ns,
-        covered=covered_minutes(runs, held, goes_on) if runs[0].first_id > 0 else [],
+        covered=covered,
+        shared=shared,
     )
     for run in runs:
         held.add(run)
     return shaped
+
+
+def _archived(minutes: set[int], held: Holdings) -> list[int]:
+    """Those of the minutes that an archive without ids has trades of."""
+    return [
+        minute
+        for minute in sorted(minutes)
+        if held.has_archive_between(minute * NS_PER_MINUTE, (minute + 1) * NS_PER_MINUTE - 1)
+    ]
 
 
 def _span(frame: pl.DataFrame, grain: int) -> tuple[int, int]:
@@ -110,11 +155,13 @@ def _span(frame: pl.DataFrame, grain: int) -> tuple[int, int]:
 def _runs(frame: pl.DataFrame, source: str, follows: int | None, held: Holdings) -> list[HeldRun]:
     """The islands of contiguous ids, cut where stored turns to folded."""
     first, last = int(frame["trade_id"][0]), int(frame["trade_id"][-1])
-    if follows is not None and held.overlapping(follows + 1, first):
+    if follows is not None and (held.overlapping(follows + 1, first) or _is_silent_since(follows, frame)):
         follows = None
     islands = (
         frame.lazy()
-        .with_columns(island=_island(held.overlapping(first, last)), change=pl.col("stored").rle_id())
+        .with_columns(
+            island=_island(held.overlapping(first, last), first > 0), change=pl.col("stored").rle_id()
+        )
         .group_by("island", "change", maintain_order=True)
         .agg(
             pl.col("trade_id").first().alias("first_id"),
@@ -136,46 +183,18 @@ def _runs(frame: pl.DataFrame, source: str, follows: int | None, held: Holdings)
     ]
 
 
-def _island(between: list[HeldRun]) -> pl.Expr:
+def _is_silent_since(archive_id: int, frame: pl.DataFrame) -> bool:
+    second, _ = archive_position(archive_id)
+    return bool(frame["ns"][0] - second * 10**9 > LONGEST_SILENCE_NS)
+
+
+def _island(between: list[HeldRun], is_exact: bool) -> pl.Expr:
     """What tells islands apart: the step from rank to id, or for rows without ids the held runs that part them."""
+    if is_exact:
+        return pl.col("trade_id") - pl.int_range(pl.len())
     passed = [(pl.col("trade_id") > run.last_id).cast(pl.Int64) for run in between]
-    step = pl.col("trade_id") - pl.int_range(pl.len())
-    return pl.when(pl.col("trade_id") > 0).then(step).otherwise(pl.sum_horizontal(pl.lit(0), *passed))
-
-
-def _partial_units(runs: list[HeldRun], held: Holdings, goes_on: bool) -> set[int]:
-    """The units (of five minutes, counted from the epoch) of which these runs may hold only a part of the trades.
-
-    A unit at a run's edge is whole only if the trade across the edge is known and lies in another unit, or if
-    there is none: before id 1, and where the file goes on behind the block, which ends with a unit.
-    """
-    partial = set()
-    for number, run in enumerate(runs):
-        if run.first_id < 0:
-            continue
-        before = held.ending_at(run.first_id - 1)
-        behind = held.starting_at(run.last_id + 1)
-        follows_own = number > 0 and runs[number - 1].last_id == run.first_id - 1
-        leads_own = number + 1 < len(runs) and runs[number + 1].first_id == run.last_id + 1
-        starts_whole = (
-            run.first_id == 1
-            or follows_own
-            or (before is not None and _unit(before.last_ns) < _unit(run.first_ns))
-        )
-        ends_whole = (
-            leads_own
-            or (goes_on and number + 1 == len(runs))
-            or (behind is not None and _unit(behind.first_ns) > _unit(run.last_ns))
-        )
-        if not starts_whole:
-            partial.add(_unit(run.first_ns))
-        if not ends_whole:
-            partial.add(_unit(run.last_ns))
-    return partial
-
-
-def _unit(ns: int) -> int:
-    return ns // NS_PER_UNIT
+    silences = (pl.col("ns").diff().fill_null(0) > LONGEST_SILENCE_NS).cast(pl.Int64).cum_sum()
+    return pl.sum_horizontal(silences, *passed)
 
 
 def _timestamp() -> pl.Expr:
@@ -197,11 +216,8 @@ def _trades_csv(frame: pl.DataFrame, symbol: str) -> bytes:
     )
 
 
-def _candles_csv(frame: pl.DataFrame, symbol: str, partial_units: set[int]) -> bytes:
+def _candles_csv(frame: pl.DataFrame, symbol: str, has_whole: Callable[[int], bool]) -> bytes:
     minute = (pl.col("ns") // NS_PER_MINUTE).alias("minute")
-    whole = (
-        ~(pl.col("minute") // UNIT_MINUTES).is_in(sorted(partial_units)) if partial_units else pl.lit(True)
-    )
     if _is_exact(frame):
         candles = (
             frame.lazy()
@@ -231,11 +247,9 @@ def _candles_csv(frame: pl.DataFrame, symbol: str, partial_units: set[int]) -> b
     return csv_bytes(
         candles.with_columns(
             symbol=pl.lit(symbol),
-            timestamp=(pl.col("minute") * 60).cast(pl.String),
-            whole=whole,
-        )
-        .with_columns(timestamp=pl.from_epoch(pl.col("minute") * 60).dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
-        .select(CANDLE_COLUMNS)
+            timestamp=pl.from_epoch(pl.col("minute") * 60).dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            whole=pl.Series([has_whole(minute) for minute in candles["minute"]], dtype=pl.Boolean),
+        ).select(CANDLE_COLUMNS)
     )
 
 

@@ -61,6 +61,17 @@ class ArchiveMember:
         except DAMAGED as error:
             raise damaged(self.path, error) from error
 
+    def verify(self) -> None:
+        """Read a zip member to its end, where its checksum is: raises ImportFileError if it is damaged.
+
+        Unpacking takes a small part of the time of an import, and rows of a damaged member cannot be told apart
+        from good ones once they are in. A plain file has no checksum.
+        """
+        if self.entry is not None:
+            with self.open() as stream:
+                while stream.read(READ_BYTES):
+                    pass
+
 
 class _EntryStream(io.RawIOBase):
     """The bytes of one zip entry, with damage told as ImportFileError.

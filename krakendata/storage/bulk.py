@@ -1,7 +1,7 @@
 """The one door for writing: rows, ledger, rejects and progress of a block, in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +50,8 @@ class Reject:
 class TradeBlock:
     """New trades of one symbol, in the order of their ids. Bytes are COPY's CSV, columns as in queries.sql.
 
-    `replaced` are the stretches of whole minutes where these exact trades take the place of an archive without ids.
+    `replaced` are the stretches of whole minutes where these exact trades take the place of an archive without ids;
+    `shared` the minutes that earlier blocks have other trades of, now complete.
     """
 
     trades: bytes
@@ -61,6 +62,7 @@ class TradeBlock:
     first: datetime
     last: datetime
     replaced: Sequence[tuple[datetime, datetime]] = ()
+    shared: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,31 +172,21 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
     await _copy(connection, "copy_trades", block.trades)
     await _copy(connection, "copy_staged_candles", block.candles)
     await connection.execute(query("merge_staged_candles"))
-    for run in block.runs:
-        await connection.execute(
-            query("record_trade_run"),
-            {
-                "symbol": symbol,
-                "first_id": run.first_id,
-                "last_id": run.last_id,
-                "first_ns": run.first_ns,
-                "last_ns": run.last_ns,
-                "trades": run.trades,
-                "source": run.source,
-                "stored": run.stored,
-                "follows": run.follows,
-            },  # fmt: skip
+    for minute in block.shared:
+        await connection.execute(query("rebuild_minute"), {"symbol": symbol, "minute": minute})
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            query("record_trade_run"), [{"symbol": symbol, **asdict(run)} for run in block.runs]
         )
-        await connection.execute(
-            query("forget_answered_ids"), {"symbol": symbol, "first_id": run.first_id, "last_id": run.last_id}
-        )
+    ids = {"symbol": symbol, "first_id": block.runs[0].first_id, "last_id": block.runs[-1].last_id}
+    await connection.execute(query("forget_answered_ids"), ids)
     return Counts(stored=block.stored, folded=block.new - block.stored)
 
 
 async def _write_candles(
     connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines
 ) -> Counts:
-    counts = await _merge_candles(connection, symbol, block, lines)
+    counts, replaced = await _merge_candles(connection, symbol, block, lines)
     covered_from = block.first
     if block.follows is not None and block.follows < block.first:
         covered_from = block.follows
@@ -205,7 +197,7 @@ async def _write_candles(
             "interval": block.interval_minutes,
             "first": covered_from,
             "last": block.last,
-            "candles": counts.stored + counts.folded,
+            "candles": counts.stored + counts.folded - replaced,
         },
     )
     await connection.execute(query("summarize_sync"), {"symbol": symbol, "kind": "candles"})
@@ -214,23 +206,26 @@ async def _write_candles(
 
 async def _merge_candles(
     connection: AsyncConnection[Any], symbol: str, block: CandleBlock, lines: Lines
-) -> Counts:
-    """Straight in where nothing is in the way, else by way of the stage and the precedence rules."""
+) -> tuple[Counts, int]:
+    """Straight in where nothing is in the way, else by way of the stage and the precedence rules.
+
+    The second number says how many of those stored took the place of others.
+    """
     span = {"symbol": symbol, "first": block.first, "last": block.last}
     if block.interval_minutes == 1 and block.first >= lines.candles:
         cursor = await connection.execute(query("has_candles"), span)
         if await cursor.fetchone() == (False,):
             await _copy(connection, "copy_candles", block.candles)
             await connection.execute(query("mark_dirty"), span)
-            return Counts(stored=block.rows)
+            return Counts(stored=block.rows), 0
     await _copy(connection, "copy_staged_given_candles", block.candles)
     if block.interval_minutes == 1:
         cursor = await connection.execute(query("merge_staged_candles"))
-        stored, folded, duplicate = await _one_row(cursor)
-        return Counts(stored=stored, folded=folded, duplicate=duplicate)
+        stored, folded, duplicate, replaced = await _one_row(cursor)
+        return Counts(stored=stored, folded=folded, duplicate=duplicate), replaced
     cursor = await connection.execute(query("merge_coarse_candles"), {"interval": block.interval_minutes})
-    stored, duplicate = await _one_row(cursor)
-    return Counts(stored=stored, duplicate=duplicate)
+    stored, duplicate, replaced = await _one_row(cursor)
+    return Counts(stored=stored, duplicate=duplicate), replaced
 
 
 async def _write_rejects(
@@ -239,7 +234,7 @@ async def _write_rejects(
     by_reason: dict[tuple[str, str], list[Reject]] = {}
     for reject in block.rejects:
         by_reason.setdefault((reject.rejection.source, reject.rejection.reason), []).append(reject)
-    for (source, reason), rejects in by_reason.items():
+    for (source, reason), rejects in sorted(by_reason.items(), key=lambda group: group[0]):
         cursor = await connection.execute(
             query("count_rejects"), {"run": run_id, "source": source, "reason": reason, "count": len(rejects)}
         )

@@ -21,20 +21,24 @@ class FilePosition:
     last_start: datetime | None = None
 
 
-async def imported_versions(connection: Connection) -> dict[str, str]:
-    """The version of every file that is wholly in, by its key."""
+async def imported_versions(connection: Connection) -> dict[str, tuple[str, str]]:
+    """The version and the symbol of every file that is wholly in, by its key."""
     cursor = await connection.execute(query("imported_versions"))
-    return dict(await cursor.fetchall())
+    return {path: (version, symbol) for path, version, symbol in await cursor.fetchall()}
 
 
 async def start_or_resume_file(
     connection: Connection, key: str, version: str, symbol: str, layout: str, size: int
-) -> FilePosition:
-    """Say where to go on in a file: at its start, unless these very bytes were being imported before."""
+) -> FilePosition | None:
+    """Say where to go on in a file: at its start, unless these very bytes were being imported before.
+
+    None: they are wholly in.
+    """
     parameters = {"path": key, "version": version, "symbol": symbol, "layout": layout, "size": size}
     cursor = await connection.execute(query("resume_import_file"), parameters)
     row = await cursor.fetchone()
     if row is not None:
-        return FilePosition(*row)
+        is_done, *place = row
+        return None if is_done else FilePosition(*place)
     await connection.execute(query("start_import_file"), parameters)
     return FilePosition()

@@ -1,8 +1,10 @@
 """The ledger in memory: which ids of a symbol are held, and what of a new batch is new."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -44,20 +46,27 @@ class Holdings:
     """
 
     def __init__(self, runs: Iterable[HeldRun] = ()) -> None:
-        self._runs = list(runs)
+        self._runs = sorted(runs, key=_first_id)
+        self._by_last = {run.last_id: run for run in self._runs}
 
     def add(self, run: HeldRun) -> None:
-        """Note a run that is being recorded; a run that continues the newest one grows it."""
-        newest = self._runs[-1] if self._runs else None
-        if newest is not None and run.first_id == newest.last_id + 1:
-            run = HeldRun(newest.first_id, run.last_id, newest.first_ns, run.last_ns, newest.trades + run.trades,
-                           run.source, run.stored)  # fmt: skip
-            self._runs.pop()
-        self._runs.append(run)
+        """Note a run that is being recorded; one that goes on from another's last id grows it."""
+        before = self._by_last.pop(run.first_id - 1, None)
+        place = bisect_left(self._runs, run.first_id, key=_first_id)
+        if before is not None:
+            run = replace(
+                run, first_id=before.first_id, first_ns=before.first_ns, trades=before.trades + run.trades
+            )
+            self._runs[place - 1] = run
+        else:
+            self._runs.insert(place, run)
+        self._by_last[run.last_id] = run
 
     def overlapping(self, first_id: int, last_id: int) -> list[HeldRun]:
-        """The runs that hold an id of [first_id, last_id]."""
-        return [run for run in self._runs if run.first_id <= last_id and run.last_id >= first_id]
+        """The runs that hold an id of [first_id, last_id], in order."""
+        place = bisect_left(self._runs, first_id, key=_last_id)
+        end = bisect_right(self._runs, last_id, key=_first_id)
+        return self._runs[place:end]
 
     def exact_between(self, first_ns: int, last_ns: int) -> list[HeldRun]:
         """The runs of exact ids that touch a stretch of time, both ends included."""
@@ -69,17 +78,26 @@ class Holdings:
 
     def has_archive_between(self, first_ns: int, last_ns: int) -> bool:
         """Whether rows of an archive without ids touch a stretch of time."""
-        return any(
-            run.first_id < 0 and run.first_ns <= last_ns and run.last_ns >= first_ns for run in self._runs
-        )
+        idless = takewhile(lambda run: run.first_id < 0, self._runs)
+        return any(run.first_ns <= last_ns and run.last_ns >= first_ns for run in idless)
 
     def ending_at(self, last_id: int) -> HeldRun | None:
         """The run whose last id this is."""
-        return next((run for run in self._runs if run.last_id == last_id), None)
+        return self._by_last.get(last_id)
 
     def starting_at(self, first_id: int) -> HeldRun | None:
         """The run whose first id this is."""
-        return next((run for run in self._runs if run.first_id == first_id), None)
+        place = bisect_left(self._runs, first_id, key=_first_id)
+        found = self._runs[place : place + 1]
+        return found[0] if found and found[0].first_id == first_id else None
+
+
+def _first_id(run: HeldRun) -> int:
+    return run.first_id
+
+
+def _last_id(run: HeldRun) -> int:
+    return run.last_id
 
 
 async def read_holdings(connection: AsyncConnection[Any], symbol: str) -> Holdings:

@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from krakendata.errors import StorageRefused, StorageUnavailable
 from krakendata.storage.conninfo import arguments_from_url
+from krakendata.storage.sql import query
 
 # REC-002's pool.
 MIN_SIZE, MAX_SIZE = 2, 10
@@ -66,6 +67,10 @@ class Pool:
         """Lend a connection for one transaction: committed at the end, rolled back on any exception."""
         with translated_errors():
             async with self._pool.connection() as connection:
+                if self._is_reader:
+                    # Before the transaction's first look: a moving fence is waited for, so that its views and the
+                    # rows they show are of one state. A lock takes no snapshot.
+                    await connection.execute(query("lock_lines_shared"))
                 yield connection
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:

@@ -18,11 +18,13 @@ async def start_run(
     Runs of the same kind that say they are running while nobody holds their lock are marked as interrupted.
     """
     await connection.execute(query("mark_interrupted_runs"), {"kind": kind})
-    cursor = await connection.execute(
-        query("start_run"), {"kind": kind, "parameters": Jsonb(parameters), "total": total, "unit": unit}
-    )
-    ((run_id,),) = await cursor.fetchall()
-    await connection.execute(query("hold_run"), {"run": run_id})
+    async with connection.transaction():
+        # Held before others can see it: they would take it for one whose process is gone.
+        cursor = await connection.execute(
+            query("start_run"), {"kind": kind, "parameters": Jsonb(parameters), "total": total, "unit": unit}
+        )
+        ((run_id,),) = await cursor.fetchall()
+        await connection.execute(query("hold_run"), {"run": run_id})
     return int(run_id)
 
 

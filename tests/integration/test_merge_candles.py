@@ -97,10 +97,30 @@ async def test_a_partial_exact_minute_leaves_the_fuller_one(store: Store, start:
 
 
 @SIDES
-async def test_a_partial_exact_minute_with_as_many_trades_replaces(store: Store, start: datetime) -> None:
-    await store.stage([given(start, 3)])
+async def test_a_partial_exact_minute_never_replaces_however_many_trades(
+    store: Store, start: datetime
+) -> None:
+    await store.stage([given(start, 2)])
     await store.stage([built(start, 10, 12, whole=False)])
-    assert await five_minutes(store, start) == EXACT_3
+    assert await five_minutes(store, start) == GIVEN_2
+
+
+@SIDES
+@pytest.mark.parametrize("whole", [True, False])
+async def test_minutes_of_two_kinds_share_a_bucket(store: Store, start: datetime, whole: bool) -> None:
+    minutes = [given(start + n * MINUTE, 10) for n in range(4)]
+    exact = built(start + 4 * MINUTE, 10, 14, whole=False)
+    for rows in (minutes, [exact]) if whole else ([exact], minutes):
+        await store.stage(rows)
+    bucket = await five_minutes(store, start)
+    assert bucket[6] == 45
+    assert bucket[7:9] == (None, None)
+
+
+async def test_a_given_minute_never_replaces_one_built_without_ids(store: Store) -> None:
+    await store.stage([built(ABOVE, -12, -10)])
+    assert await store.stage([given(ABOVE, 9, price=6)]) == (0, 0, 1)
+    assert await five_minutes(store, ABOVE) == IDLESS_3
 
 
 @SIDES

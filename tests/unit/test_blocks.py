@@ -43,10 +43,18 @@ def test_a_block_without_a_clean_edge_is_not_cut(seconds: tuple[int, ...]) -> No
     assert unit_cut(frame_at(*seconds), block_of(len(seconds))) is None
 
 
-def test_a_block_whose_bytes_are_not_the_files_is_not_cut() -> None:
+def test_a_block_with_two_kinds_of_line_ends_is_not_cut() -> None:
+    block = block_of(2)
+    assert unit_cut(frame_at(0, 300), RawBlock(block.data, 0, block.end_offset + 1, 1)) is None
+
+
+def test_a_block_of_lines_that_ended_in_two_characters_is_cut_at_the_files_own_offset() -> None:
     block = block_of(2)
     translated = RawBlock(block.data, 0, block.end_offset + 2, 1)
-    assert unit_cut(frame_at(0, 300), translated) is None
+    assert unit_cut(frame_at(0, 300), translated) == 2
+    head, rest = split(translated, 2)
+    assert (head.data, head.end_offset) == (b"line 1\n", len(b"line 1\r\n"))
+    assert (rest.data, rest.offset, rest.end_offset) == (b"line 2\n", head.end_offset, translated.end_offset)
 
 
 @given(st.lists(st.text("ab,", max_size=5), min_size=2, max_size=9), st.data())

@@ -17,7 +17,9 @@ LINES = Lines(trades=datetime(2025, 9, 1, tzinfo=UTC), candles=datetime(2025, 6,
 TRADE = "1.5,2.5,b,l,,"
 
 
-def planned(*paths: Path, symbol: str | None = None, imported: dict[str, str] | None = None) -> ImportPlan:
+def planned(
+    *paths: Path, symbol: str | None = None, imported: dict[str, tuple[str, str]] | None = None
+) -> ImportPlan:
     return plan_import(paths, Symbols(), symbol, LINES, imported or {})
 
 
@@ -50,14 +52,20 @@ def test_files_are_named_by_pair_and_imported_finest_first(tmp_path: Path) -> No
 
 def test_an_unchanged_file_is_passed_over(tmp_path: Path) -> None:
     (member,) = find_members([write_trades(tmp_path / "XBTUSD.csv", LINES.trades, 3)])
-    plan = planned(tmp_path, imported={file_key(member): member.version})  # type: ignore[arg-type,union-attr]
+    plan = planned(tmp_path, imported={file_key(member): (member.version, "BTC/USD")})  # type: ignore[arg-type,union-attr]
     assert (plan.files, plan.unchanged) == ([], [str(tmp_path / "XBTUSD.csv")])
 
 
 def test_a_changed_file_is_imported_again(tmp_path: Path) -> None:
     write_trades(tmp_path / "XBTUSD.csv", LINES.trades, 3)
-    plan = planned(tmp_path, imported={str(tmp_path / "XBTUSD.csv"): "an older version"})
+    plan = planned(tmp_path, imported={str(tmp_path / "XBTUSD.csv"): ("an older version", "BTC/USD")})
     assert len(plan.files) == 1
+
+
+def test_an_unchanged_file_of_another_pair_is_imported(tmp_path: Path) -> None:
+    (member,) = find_members([write_trades(tmp_path / "XBTUSD.csv", LINES.trades, 3)])
+    imported = {file_key(member): (member.version, "BTC/USD")}  # type: ignore[arg-type,union-attr]
+    assert len(planned(tmp_path, symbol="ETH/USD", imported=imported).files) == 1
 
 
 def test_a_name_that_is_no_pair_is_refused_with_the_remedy(tmp_path: Path) -> None:

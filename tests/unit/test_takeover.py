@@ -17,7 +17,8 @@ def run(first_id: int, last_id: int, first_second: int, last_second: int) -> Hel
 
 def covered(*runs: HeldRun, held: tuple[HeldRun, ...] = (), goes_on: bool = False) -> list[tuple[int, int]]:
     """The covered stretches in seconds."""
-    spans = covered_minutes(list(runs), Holdings(held), goes_on)
+    next_id = runs[-1].last_id + 1 if goes_on else None
+    spans = covered_minutes(list(runs), Holdings(held), next_id)
     return [(start // SECOND, end // SECOND) for start, end in spans]
 
 
@@ -30,7 +31,7 @@ def test_a_run_within_a_minute_covers_none() -> None:
 
 
 def test_nothing_was_before_the_first_trade_of_a_pair() -> None:
-    assert covered(run(1, 9, 70, 290)) == [(60, 240)]
+    assert covered(run(1, 9, 370, 590)) == [(300, 540)]
 
 
 def test_a_file_that_goes_on_covers_its_last_five_minutes() -> None:

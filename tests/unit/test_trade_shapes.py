@@ -18,7 +18,7 @@ from krakendata.ingest.trade_rows import read_trades
 from krakendata.ingest.trade_shapes import CANDLE_COLUMNS, ShapedTrades, new_trades, shape_trades
 from krakendata.kraken.archive_layouts import COLUMNS
 from krakendata.kraken.archives import Layout
-from krakendata.storage.ledger import HeldRun, Holdings
+from krakendata.storage.ledger import HeldRun, Holdings, Lines
 from krakendata.types import HistoricalCandle, Trade, archive_trade_id, ns_of
 from tests.unit.archive_lines import raw_block
 
@@ -31,6 +31,7 @@ SYMBOL = "BTC/USD"
 D = Layout("trades", COLUMNS["D"], False, "D")
 A = Layout("trades", COLUMNS["A"], False, "A")
 LONG_AGO = datetime(2013, 9, 2, tzinfo=UTC)
+LATER = datetime(2100, 1, 4, tzinfo=UTC)
 
 usual = st.decimals("0.00000001", "999999", places=8)
 fine = st.decimals("1e-19", "1e-9", places=19).filter(bool)
@@ -72,10 +73,17 @@ def idless(*seconds: int) -> pl.DataFrame:
 
 
 def shaped(
-    frame: pl.DataFrame, held: Holdings | None = None, line: datetime = LONG_AGO, *, goes_on: bool = False
+    frame: pl.DataFrame,
+    held: Holdings | None = None,
+    line: datetime = LONG_AGO,
+    *,
+    fence: datetime = LATER,
+    goes_on: bool = False,
 ) -> ShapedTrades:
+    """Shaped below the fence, where the unit is five minutes, unless `fence` says otherwise."""
+    next_id = int(frame["trade_id"].max()) + 1 if goes_on else None  # type: ignore[arg-type]
     result = shape_trades(
-        frame, SYMBOL, held or Holdings(), line, source="archive", follows=None, goes_on=goes_on
+        frame, SYMBOL, held or Holdings(), Lines(line, fence), source="archive", follows=None, next_id=next_id
     )
     assert result is not None
     return result
@@ -163,7 +171,9 @@ def test_rows_without_ids_stay_new_between_two_stretches_of_exact_trades() -> No
 def test_nothing_new_is_no_block() -> None:
     frame = new_trades(exact((1, 0)), Holdings([run(1, 1, 0, 0)]))
     assert (
-        shape_trades(frame, SYMBOL, Holdings(), LONG_AGO, source="archive", follows=None, goes_on=False)
+        shape_trades(
+            frame, SYMBOL, Holdings(), Lines(LONG_AGO, LATER), source="archive", follows=None, next_id=None
+        )
         is None
     )
 
@@ -218,7 +228,9 @@ def test_a_run_follows_the_block_before_unless_something_held_lies_between(
         HeldRun(archive_trade_id(second + at, 0), archive_trade_id(second + at, 0), 0, 0, 1, "archive", True)
         for at in (0, *gap)
     )
-    result = shape_trades(idless(5), SYMBOL, held, LONG_AGO, source="archive", follows=before, goes_on=False)
+    result = shape_trades(
+        idless(5), SYMBOL, held, Lines(LONG_AGO, LATER), source="archive", follows=before, next_id=None
+    )
     assert result is not None
     assert result.runs[0].follows == (before if follows else None)
 
@@ -268,6 +280,32 @@ def test_a_hole_in_the_ids_makes_the_units_on_both_sides_partial() -> None:
         False,
         True,
     ]
+
+
+def test_an_id_missing_where_a_block_ends_makes_its_last_unit_partial() -> None:
+    frame = exact((1, 10), (2, 310))
+    result = shape_trades(
+        frame, SYMBOL, Holdings(), Lines(LONG_AGO, LATER), source="archive", follows=None, next_id=4
+    )
+    assert result is not None
+    assert whole_minutes(result) == [True, False]
+
+
+def test_above_the_fence_the_unit_is_the_minute() -> None:
+    assert whole_minutes(shaped(exact((7, 10), (8, 70), (9, 130)), fence=LONG_AGO)) == [False, True, False]
+
+
+def test_a_minute_that_an_earlier_block_began_is_shared() -> None:
+    result = shaped(exact((7, 70), (8, 130)), Holdings([run(1, 6, 0, 65)]), fence=LONG_AGO)
+    assert whole_minutes(result) == [False, False]
+    assert [minute * 60 - NOON_NS // SECOND for minute in result.shared] == [60]
+
+
+def test_exact_trades_at_an_edge_leave_the_minute_to_an_archive_that_has_it() -> None:
+    archive = HeldRun(-900, -800, NOON_NS, NOON_NS + 600 * SECOND, 90, "archive without ids", stored=True)
+    result = shaped(exact((7, 10), (8, 70), (9, 130)), Holdings([archive]))
+    assert [(each.first_id, each.last_id) for each in result.runs] == [(8, 8)]
+    assert result.new == 1
 
 
 def test_a_hole_inside_one_unit_makes_it_partial() -> None:

@@ -295,7 +295,8 @@ def test_a_bad_record_is_rejected_for_its_reason(code: str, validate: Any) -> No
 
 
 def test_every_reason_is_reached() -> None:
-    assert {code for code, _ in REFUSED} == {member.value for member in Reason}
+    # What is out of order is told by the rows around it, in ingest/trade_rows.py.
+    assert {code for code, _ in REFUSED} == {member.value for member in Reason} - {"out_of_order"}
 
 
 @pytest.mark.parametrize("member", Reason)

@@ -64,9 +64,6 @@ SELECT current_setting('server_version_num')::integer / 10000 AS postgres,
 -- name: trade_runs
 SELECT first_id, last_id, first_ns, last_ns, trades, source, stored FROM trade_runs WHERE symbol = %(symbol)s ORDER BY first_id
 
--- name: retention_lines
-SELECT kind, line FROM retention_lines
-
 -- name: share_lines
 -- Holds the lines where they are until the transaction ends. They are read by a statement of their own: this one would
 -- see them as they were before it waited.
@@ -109,10 +106,13 @@ SELECT EXISTS (SELECT FROM candles WHERE symbol = %(symbol)s AND interval_minute
 SELECT mark_dirty(%(symbol)s, %(first)s, %(last)s::timestamptz + INTERVAL '1 minute')
 
 -- name: merge_staged_candles
-SELECT stored, folded, duplicate FROM merge_staged_candles()
+SELECT stored, folded, duplicate, replaced FROM merge_staged_candles()
+
+-- name: rebuild_minute
+SELECT rebuild_minute(%(symbol)s, %(minute)s)
 
 -- name: merge_coarse_candles
-SELECT stored, duplicate FROM merge_coarse_candles(%(interval)s)
+SELECT stored, duplicate, replaced FROM merge_coarse_candles(%(interval)s)
 
 -- name: drop_archive_trades
 SELECT drop_archive_trades(%(symbol)s, %(start)s, %(finish)s)
@@ -135,8 +135,9 @@ ON CONFLICT DO NOTHING
 
 -- name: forget_answered_ids
 -- An id we once rejected and now have is no answer any more.
-DELETE FROM answered_ids
+DELETE FROM answered_ids a
 WHERE symbol = %(symbol)s AND answer = 'rejected' AND first_id BETWEEN %(first_id)s AND %(last_id)s
+  AND EXISTS (SELECT FROM trade_runs r WHERE r.symbol = a.symbol AND a.first_id BETWEEN r.first_id AND r.last_id)
 
 -- name: count_rejects
 INSERT INTO reject_counts AS c (run_id, source, reason, count) VALUES (%(run)s, %(source)s, %(reason)s, %(count)s)
@@ -169,11 +170,11 @@ WHERE id = %(run)s
 UPDATE sync_runs SET state = %(state)s, error = %(error)s, finished_at = now(), updated_at = now() WHERE id = %(run)s
 
 -- name: imported_versions
-SELECT path, version FROM import_files WHERE done
+SELECT path, version, symbol FROM import_files WHERE done
 
 -- name: resume_import_file
-SELECT next_offset, next_line, last_id, last_start FROM import_files
-WHERE path = %(path)s AND version = %(version)s AND symbol = %(symbol)s AND layout = %(layout)s AND NOT done
+SELECT done, next_offset, next_line, last_id, last_start FROM import_files
+WHERE path = %(path)s AND version = %(version)s AND symbol = %(symbol)s AND layout = %(layout)s
 
 -- name: start_import_file
 INSERT INTO import_files (path, version, symbol, layout, size)

@@ -61,3 +61,9 @@ SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
 -- One row a symbol and kind; a NULL symbol asks for all.
 SELECT symbol, kind, oldest_timestamp, newest_timestamp, collected, stored, holes, last_success, last_error
 FROM data_sync_status WHERE %(symbol)s::text IS NULL OR symbol = %(symbol)s ORDER BY symbol, kind DESC
+
+-- name: lock_lines_shared
+LOCK TABLE retention_lines IN ACCESS SHARE MODE
+
+-- name: retention_lines
+SELECT kind, line FROM retention_lines

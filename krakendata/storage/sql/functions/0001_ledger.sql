@@ -151,6 +151,8 @@ LANGUAGE sql STABLE AS $$
         SELECT first_id, lag(last_id) OVER (ORDER BY first_id) AS last_before
         FROM (SELECT first_id, last_id FROM trade_runs WHERE symbol = p_symbol AND first_id > 0
               UNION ALL
-              SELECT first_id, last_id FROM answered_ids WHERE symbol = p_symbol) known
+              -- An absurd id that was refused far behind the newest is no edge to measure to.
+              SELECT first_id, last_id FROM answered_ids WHERE symbol = p_symbol
+              AND first_id <= (SELECT max(last_id) FROM trade_runs WHERE symbol = p_symbol)) known
     ) steps WHERE first_id > last_before + 1
 $$;

@@ -61,7 +61,7 @@ BEGIN
            sum(volume), CASE WHEN count(turnover) = count(*) THEN sum(turnover) END, sum(trade_count)::bigint,
            CASE WHEN count(first_id) = count(*) THEN min(first_id) END,
            CASE WHEN count(last_id) = count(*) THEN max(last_id) END,
-           bit_or(1 << (extract(minute FROM timestamp)::integer % 5))
+           bit_or(minute_bit(timestamp))
     FROM candles
     WHERE interval_minutes = 1 AND timestamp >= fence AND timestamp < p_line
     GROUP BY symbol, time_bucket(INTERVAL '5 minutes', timestamp)
@@ -70,6 +70,8 @@ BEGIN
         volume = excluded.volume, turnover = excluded.turnover, trade_count = excluded.trade_count,
         first_id = excluded.first_id, last_id = excluded.last_id, minutes = excluded.minutes, coarse = false;
     PERFORM fold_history(NULL, fence, p_line);
+    -- Readers lock this table before they look (storage/pool.py): none sees the old rows through the new views.
+    LOCK TABLE retention_lines IN ACCESS EXCLUSIVE MODE;
     UPDATE retention_lines SET line = p_line WHERE kind = 'candles';
     PERFORM draw_all_candles();
 END $$;

@@ -49,10 +49,15 @@ DECLARE
     dropped integer := 0;
 BEGIN
     FOR child IN
-        SELECT c.oid::regclass AS name
-        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = relation::regclass
-          AND (substring(c.relname FROM '\d{8}$')::date + partition_days(relation))::timestamp AT TIME ZONE 'UTC' <= before
+        -- Materialised: other relations' names end in eight digits too, and theirs are no dates.
+        WITH partitions AS MATERIALIZED (
+            SELECT c.oid::regclass AS name, c.relname
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = relation::regclass
+        )
+        SELECT c.name
+        FROM partitions c
+        WHERE (substring(c.relname FROM '\d{8}$')::date + partition_days(relation))::timestamp AT TIME ZONE 'UTC' <= before
         ORDER BY c.relname
     LOOP
         EXECUTE 'DROP TABLE ' || child.name;

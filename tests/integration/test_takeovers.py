@@ -1,0 +1,221 @@
+"""Exact trades in pieces, beside and over what others gave: every minute of one kind, no trade lost or doubled."""
+
+# Decimals are compared with plain whole numbers here, for the eye.
+# mypy: disable-error-code="comparison-overlap"
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection
+
+from krakendata.candles import fold_candles, fold_trades
+from krakendata.historical_provider import HistoricalDataProvider
+from krakendata.storage.sql import query
+from krakendata.storage.upkeep import UpkeepSettings
+from krakendata.types import Trade, ns_of
+from tests.archive_files import (
+    made_minutes,
+    trade_line,
+    write_candles,
+    write_idless,
+    write_lines,
+    write_trades,
+)
+from tests.fix_storage import NOW, TRADES_LINE, Store
+
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+START = TRADES_LINE + DAY
+
+
+def every(seconds: int, count: int, first_id: int = 500) -> list[Trade]:
+    """Trades at a steady pace from START on."""
+    one = Decimal(1)
+    return [
+        Trade(
+            "BTC/USD",
+            first_id + n,
+            ns_of(START + n * seconds * SECOND),
+            10 + one * (n % 7),
+            one,
+            "buy",
+            "limit",
+        )
+        for n in range(count)
+    ]
+
+
+async def trades_by_kind(store: Store) -> list[Any]:
+    """How many stored trades each minute has with ids, and how many without: of minutes that have both."""
+    return await store.fetch(
+        "SELECT date_trunc('minute', timestamp), count(*) FILTER (WHERE trade_id > 0), "
+        "count(*) FILTER (WHERE trade_id < 0) FROM trades GROUP BY 1 "
+        "HAVING count(*) FILTER (WHERE trade_id > 0) > 0 AND count(*) FILTER (WHERE trade_id < 0) > 0"
+    )
+
+
+async def test_a_minute_in_two_pieces_over_a_given_one_ends_exact(store: Store, tmp_path: Path) -> None:
+    trades = every(4, 60)
+    (given,) = made_minutes(START + MINUTE, START + 2 * MINUTE)
+    await store.import_files(write_candles(tmp_path / "XBTUSD_1.csv", [given]))
+    for number, part in enumerate((trades[:20], trades[20:])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        await store.import_files(write_trades(folder / "XBTUSD.csv", part))
+    inner = [each for each in await store.candles("1m") if each.timestamp == START + MINUTE]
+    assert inner == [each for each in fold_trades(trades) if each.timestamp == START + MINUTE]
+
+
+@pytest.mark.parametrize("exact_first", [True, False])
+async def test_no_minute_is_of_two_kinds_at_a_frontier(
+    store: Store, tmp_path: Path, exact_first: bool
+) -> None:
+    trades = every(1, 1200)
+    files = [
+        write_trades(_folder(tmp_path / "exact") / "XBTUSD.csv", trades[30:630]),
+        write_idless(_folder(tmp_path / "idless") / "XBTUSD.csv", trades),
+    ]
+    for path in files if exact_first else reversed(files):
+        await store.import_files(path)
+    assert await trades_by_kind(store) == []
+    (stored,) = await store.fetch("SELECT count(*) FROM trades")
+    assert await store.fetch("SELECT sum(trades)::bigint FROM trade_runs") == [stored]
+    assert await store.fetch("SELECT sum(trade_count)::bigint FROM all_candles_1m") == [stored]
+
+
+async def test_a_hole_at_the_end_of_a_block_takes_nothing_over(
+    store: Store, tmp_path: Path, small_blocks: int
+) -> None:
+    trades = every(1, 3000)
+    await store.import_files(write_idless(_folder(tmp_path / "idless") / "XBTUSD.csv", trades))
+    lacking = [trade for n, trade in enumerate(trades) if n % 300 < 170]
+    await store.import_files(write_trades(_folder(tmp_path / "exact") / "XBTUSD.csv", lacking))
+    assert len(await store.candles("1m")) == 50
+    assert await store.fetch("SELECT sum(trade_count)::bigint FROM all_candles_1m") == [3000]
+
+
+async def test_many_small_holes_are_many_runs_and_soon_filled(store: Store, tmp_path: Path) -> None:
+    trades = every(1, 4000)
+    gappy = [trade for n, trade in enumerate(trades) if n % 20]
+    await store.import_files(write_trades(_folder(tmp_path / "gappy") / "XBTUSD.csv", gappy))
+    assert await store.fetch("SELECT holes FROM data_sync_status") == [199]
+    await store.import_files(write_trades(_folder(tmp_path / "whole") / "XBTUSD.csv", trades))
+    assert await store.fetch("SELECT holes FROM data_sync_status") == [0]
+    hours = (await store.candles("1h"))[:-1]
+    assert hours == fold_candles(fold_trades(trades), "1h")[:-1]
+
+
+async def test_a_silence_of_days_in_a_file_without_ids_can_be_filled(store: Store, tmp_path: Path) -> None:
+    def at(day: int) -> list[str]:
+        return [f"{(START + day * DAY).timestamp() + n:.0f},10,1" for n in range(10)]
+
+    await store.import_files(write_lines(_folder(tmp_path / "a") / "XBTUSD.csv", [*at(0), *at(4)]))
+    report = await store.import_files(write_lines(_folder(tmp_path / "b") / "XBTUSD.csv", at(2)))
+    assert (report.counts.stored, report.counts.duplicate) == (10, 0)
+
+
+async def test_a_row_out_of_order_in_a_later_block_is_kept_as_rejected(
+    store: Store, tmp_path: Path, small_blocks: int
+) -> None:
+    rows = [f"{START.timestamp() + n:.0f},10,1" for n in range(1200)]
+    late = f"{START.timestamp() + 5:.0f},10,7"
+    report = await store.import_files(write_lines(tmp_path / "XBTUSD.csv", [*rows, late]))
+    assert (report.counts.stored, report.counts.rejected) == (1200, 1)
+    assert await store.fetch("SELECT reason, raw FROM rejected_records") == [("out_of_order", late)]
+
+
+async def test_pairs_with_rejects_in_other_orders_do_not_block_each_other(
+    store: Store, tmp_path: Path, small_blocks: int
+) -> None:
+    good = [trade_line(trade) for trade in every(1, 2000)]
+    bad = ["1,0,1,b,l,,1", "1700000000,nan,1,b,l,,1", "1700000000,1,0,b,l,,1", "soon,1,1,b,l,,1"]
+    for name, order in (("XBTUSD", bad), ("ETHUSD", bad[::-1])):
+        lines = [line for n, each in enumerate(good) for line in (each, order[n % 4])]
+        write_lines(tmp_path / f"{name}.csv", lines)
+    report = await store.import_files(tmp_path, parallel_files=2)
+    assert (report.counts.stored, report.counts.rejected) == (4000, 4000)
+
+
+async def test_a_read_during_a_move_of_the_fence_sees_every_candle(store: Store) -> None:
+    minutes = made_minutes(START, START + 3 * DAY, 7)
+    await store.stage(
+        [(c.symbol, c.timestamp, c.open, c.high, c.low, c.close, c.volume, None, c.trade_count, None, None, True)
+         for c in minutes]
+    )  # fmt: skip
+    await store.connection.execute(
+        "SELECT record_candle_run('BTC/USD', 1, %s, %s, %s)", [START, START + 3 * DAY, len(minutes)]
+    )
+    await store.refresh()
+    expected = [candle.timestamp for candle in fold_candles(minutes, "1h")]
+    async with (
+        HistoricalDataProvider(store.database, clock=lambda: NOW) as provider,
+        await AsyncConnection.connect(**store.database) as mover,
+    ):
+        await mover.execute("SELECT apply_retention(%s, 90, 30)", [NOW])
+        reading = asyncio.create_task(provider.get_candles("BTC/USD", "1h", START, START + 3 * DAY))
+        await asyncio.sleep(0.5)
+        await mover.commit()
+        assert [candle.timestamp for candle in await reading] == expected
+
+
+@pytest.mark.plain
+async def test_relations_of_others_that_end_in_eight_digits_do_not_stop_retention(store: Store) -> None:
+    await store.connection.execute("SET enable_hashjoin = off")
+    await store.connection.execute("SET enable_mergejoin = off")
+    await store.connection.execute("CREATE TABLE IF NOT EXISTS somebody_97559544 (n integer)")
+    try:
+        await store.retain(trades_days=30)
+    finally:
+        await store.connection.execute("DROP TABLE somebody_97559544")
+
+
+@pytest.mark.community
+async def test_policies_of_others_are_left_alone(store: Store) -> None:
+    run = store.connection.execute
+    await run("CREATE TABLE foreign_ticks (at timestamptz NOT NULL, n integer)")
+    try:
+        await run("SELECT create_hypertable('foreign_ticks', by_range('at'))")
+        await run(
+            "CREATE MATERIALIZED VIEW foreign_hours WITH (timescaledb.continuous) AS "
+            "SELECT time_bucket('1 hour', at) AS at, sum(n) FROM foreign_ticks GROUP BY 1 WITH NO DATA"
+        )
+        ((job,),) = await (
+            await run(
+                "SELECT add_continuous_aggregate_policy('foreign_hours', INTERVAL '3 days', INTERVAL '1 hour', "
+                "INTERVAL '1 hour')"
+            )
+        ).fetchall()
+        await run("SELECT alter_job(%s, scheduled => false)", [job])
+        await run(query("apply_policies"), {"policies": UpkeepSettings(scheduled=True).as_json()})
+        assert await store.fetch(
+            "SELECT scheduled FROM timescaledb_information.jobs WHERE job_id = %s", job
+        ) == [False]
+    finally:
+        await run(query("apply_policies"), {"policies": UpkeepSettings(scheduled=False).as_json()})
+        await run("DROP MATERIALIZED VIEW IF EXISTS foreign_hours")
+        await run("DROP TABLE foreign_ticks")
+
+
+async def test_a_stopped_import_shows_in_every_timeframe(
+    store: Store, tmp_path: Path, small_blocks: int
+) -> None:
+    path = write_trades(tmp_path / "XBTUSD.csv", every(60, 20_000))
+    started = asyncio.Event()
+    importing = asyncio.create_task(store.import_files(path, report=lambda progress: started.set()))
+    await started.wait()
+    importing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    (minutes,) = await store.fetch("SELECT sum(trade_count)::bigint FROM all_candles_1m")
+    assert 0 < minutes < 20_000
+    assert await store.fetch("SELECT sum(trade_count)::bigint FROM all_candles_1d") == [minutes]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
