@@ -197,7 +197,8 @@ class BulkCSVImporter:
         blocks = file_blocks(file, position, held, lines, self._clock())
         shaping = asyncio.create_task(asyncio.to_thread(next, blocks, None))
         try:
-            while (block := await shaping) is not None:
+            # Shielded, because a thread cannot be cancelled: it ends with its block.
+            while (block := await asyncio.shield(shaping)) is not None:
                 shaping = asyncio.create_task(asyncio.to_thread(next, blocks, None))
                 counts = await write_block(connection, block, run.run_id, self._max_rejects_kept)
                 run.progress.counts += counts
@@ -206,8 +207,8 @@ class BulkCSVImporter:
         except LinesMoved:
             return False
         finally:
-            # A thread cannot be cancelled: it ends with its block, and only then may the file be closed.
-            await asyncio.shield(asyncio.wait([shaping]))
+            # Only when the thread is through may the file be closed.
+            await asyncio.wait([shaping])
             blocks.close()
         return True
 
