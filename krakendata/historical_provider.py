@@ -298,11 +298,12 @@ def _range(interval: Interval, bounds: Bounds) -> Stretch | None:
 
 
 def _held(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
-    """What of `asked` can have rows at all: every query has a lower bound near the data."""
+    """What of `asked` can have rows at all: every query is bounded by the data, at both ends."""
     held = _range(interval, bounds)
     if held is None:
         return Stretch(asked.end, asked.end)
-    return Stretch(max(asked.start, held.start), asked.end)
+    start = max(asked.start, held.start)
+    return Stretch(start, max(start, min(asked.end, held.end)))
 
 
 async def _read_newest(
