@@ -30,6 +30,6 @@ clean:                   # forget the environment, the private database and what
 .venv/runs .venv/ready:
 	@python3 -c 'import sys; sys.exit("Python 3.11 or newer is needed." if sys.version_info < (3, 11) else 0)'
 	test -x $(PYTHON) || python3 -m venv .venv
-	if command -v uv >/dev/null; then uv pip install -q --python $(PYTHON) --require-hashes -r $<; \
-	  else $(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi
+	{ command -v uv >/dev/null && uv pip install -q --python $(PYTHON) --require-hashes -r $<; } || \
+	  $(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
