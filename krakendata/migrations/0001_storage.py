@@ -2,11 +2,24 @@
 
 from django.apps.registry import Apps
 from django.conf import settings
-from django.db import migrations
+from django.db import DatabaseError, migrations, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from krakendata.db.operations import RunSQLFile, detect_edition
+from krakendata.errors import ConfigurationError
 from krakendata.storage.sql import query
+
+
+def require_btree_gist(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """The ledger's constraint, that no two runs overlap, needs PostgreSQL's btree_gist."""
+    try:
+        with transaction.atomic(schema_editor.connection.alias), schema_editor.connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
+    except DatabaseError as error:
+        raise ConfigurationError(
+            "The user of DATABASE_URL may not create the extension btree_gist in this database, or the server does not "
+            "have it: let an administrator run CREATE EXTENSION btree_gist there, then migrate again."
+        ) from error
 
 
 def record_edition(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -34,6 +47,7 @@ class Migration(migrations.Migration):
     initial = True
 
     operations = [
+        migrations.RunPython(require_btree_gist, migrations.RunPython.noop),
         RunSQLFile("functions/{functions}.sql", "functions/{functions}_down.sql"),
         RunSQLFile("tables/0001_tables.sql", "tables/0001_tables_down.sql"),
         migrations.RunPython(record_edition, migrations.RunPython.noop),

@@ -1,7 +1,5 @@
 -- The tables every edition shares. trades and candles get their partitions in partitions/, their rollups in rollups/.
 
-CREATE EXTENSION IF NOT EXISTS btree_gist;
-
 CREATE TABLE platform_facts (
     key   text PRIMARY KEY,
     value text NOT NULL
