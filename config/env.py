@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -163,11 +164,21 @@ def redis_url(env: Environment) -> str | None:
     url = env.optional("REDIS_URL")
     if url is None and embedded_home(env) is None:
         env.required("REDIS_URL", "redis://localhost:6379/0")
-    if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+    if url is not None and not _is_redis_address(url):
         raise SettingError(
-            "REDIS_URL is not an address of Redis, for example REDIS_URL=redis://localhost:6379/0."
+            "REDIS_URL is not an address of Redis, for example REDIS_URL=redis://localhost:6379/0; signs such as / "
+            "in its password are written %2F."
         )
     return url
+
+
+def _is_redis_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # A password with a / in it shifts into the port, and whoever reads that later would quote it.
+        return parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def krakendata(env: Environment) -> dict[str, Any]:

@@ -15,6 +15,12 @@ KRAKENDATA = env.krakendata(ENVIRONMENT)
 DEBUG = ENVIRONMENT.flag("DEBUG", default=False)
 ALLOWED_HOSTS = ENVIRONMENT.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT.words("CSRF_TRUSTED_ORIGINS", "")
+# Behind a proxy that speaks HTTPS to the world, cookies travel by HTTPS alone.
+IS_BEHIND_HTTPS = bool(CSRF_TRUSTED_ORIGINS) and all(
+    each.startswith("https://") for each in CSRF_TRUSTED_ORIGINS
+)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_HTTPS
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.SecretsHidden"
 
 # Three orders matter: daphne's runserver before staticfiles', unfold before the admin it dresses, and
 # krakendata after django_celery_beat, whose admin pages it registers again.

@@ -27,7 +27,7 @@ def file_blocks(
     """Yield the file's blocks from `position` on; the last one says so, also in a file without rows.
 
     `held` is the ledger of the file's symbol and is kept up with what is yielded. Raises ImportFileError where the
-    file is damaged, after the blocks before.
+    file is damaged.
     """
     with file.member.open(position.offset) as stream:
         raw_blocks = with_last(stream, file.layout, position.offset, position.line)

@@ -44,12 +44,6 @@ def shared_minutes(runs: Sequence[HeldRun], held: Holdings, covered: Sequence[Sp
     return {minute for minute in shared if is_within(covered, minute * NS_PER_MINUTE, NS_PER_MINUTE)}
 
 
-def edge_minutes(runs: Iterable[HeldRun], covered: Sequence[Span]) -> set[int]:
-    """The minutes, counted from the epoch, of which the runs have trades without covering them."""
-    ends = {ns // NS_PER_MINUTE for run in runs for ns in (run.first_ns, run.last_ns)}
-    return {minute for minute in ends if not is_within(covered, minute * NS_PER_MINUTE, NS_PER_MINUTE)}
-
-
 def is_whole(minute: int, covered: Sequence[Span], shared: set[int], fence_ns: int) -> bool:
     """Whether a block has every trade of the minute's unit: the minute itself, below the fence its five minutes."""
     if minute * NS_PER_MINUTE >= fence_ns:

@@ -21,6 +21,7 @@ from krakendata.types import ORDINALS_PER_SECOND, SECONDS_BELOW_ZERO, Source, Tr
 from krakendata.validation import Reason, Rejection, validate_archive_trade
 
 NS_PER_SECOND = 1_000_000_000
+MAX_ID_DIGITS = 19
 
 # A validated number has at most 60 digits (fields.py); Python's own context would round it to 28.
 _EXACT = Context(prec=100)
@@ -170,7 +171,9 @@ def named_fields(text: str, layout: Layout) -> dict[str, str]:
 
 
 def _named_id(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 2**63 else None
+    # Python refuses to read thousands of digits; a bigint has nineteen.
+    is_number = len(text) <= MAX_ID_DIGITS and text.isascii() and text.isdigit()
+    return int(text) if is_number and 0 < int(text) < 2**63 else None
 
 
 def _frame_of(trades: list[tuple[int, Trade]]) -> pl.DataFrame:

@@ -15,8 +15,8 @@ from krakendata.ingest.takeover import (
     NS_PER_MINUTE,
     Span,
     covered_minutes,
-    edge_minutes,
     is_whole,
+    is_within,
     shared_minutes,
 )
 from krakendata.storage.ledger import HeldRun, Holdings, Lines
@@ -108,8 +108,8 @@ def shape_trades(
     is_exact = runs[0].first_id > 0
     covered = covered_minutes(runs, held, next_id) if is_exact else []
     shared = shared_minutes(runs, held, covered) if is_exact else set()
-    if is_exact and (archived := _archived(edge_minutes(runs, covered), held)):
-        # Exact trades replace whole minutes only; those at an edge are left for whoever brings the rest.
+    if is_exact and (archived := _archived(frame, covered, held)):
+        # Exact trades replace whole minutes only; those beside them are left for whoever brings the rest.
         frame = frame.filter(~(pl.col("ns") // NS_PER_MINUTE).is_in(archived))
         if frame.is_empty():
             return None
@@ -137,12 +137,16 @@ def shape_trades(
     return shaped
 
 
-def _archived(minutes: set[int], held: Holdings) -> list[int]:
-    """Those of the minutes that an archive without ids has trades of."""
+def _archived(frame: pl.DataFrame, covered: Sequence[Span], held: Holdings) -> list[int]:
+    """The frame's minutes, counted from the epoch, that are not covered and that an archive without ids has."""
+    if not held.has_archive_between(*_span(frame, NS_PER_MINUTE)):
+        return []
+    starts = ((frame["ns"] // NS_PER_MINUTE).unique().sort() * NS_PER_MINUTE).to_list()
     return [
-        minute
-        for minute in sorted(minutes)
-        if held.has_archive_between(minute * NS_PER_MINUTE, (minute + 1) * NS_PER_MINUTE - 1)
+        start // NS_PER_MINUTE
+        for start in starts
+        if not is_within(covered, start, NS_PER_MINUTE)
+        and held.has_archive_between(start, start + NS_PER_MINUTE - 1)
     ]
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.archive_files import (
     write_lines,
     write_trades,
 )
-from tests.fix_storage import NOW, TRADES_LINE, Store
+from tests.fix_storage import FENCE, NOW, TRADES_LINE, Store
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 START = TRADES_LINE + DAY
@@ -86,6 +87,61 @@ async def test_no_minute_is_of_two_kinds_at_a_frontier(
     (stored,) = await store.fetch("SELECT count(*) FROM trades")
     assert await store.fetch("SELECT sum(trades)::bigint FROM trade_runs") == [stored]
     assert await store.fetch("SELECT sum(trade_count)::bigint FROM all_candles_1m") == [stored]
+
+
+async def test_trades_whose_times_fall_back_leave_no_minute_of_two_kinds(
+    store: Store, tmp_path: Path
+) -> None:
+    trades = every(10, 60)
+    # The last two ids are a moment apart, the later one in the minute before.
+    ends = [
+        replace(trades[18], ns=ns_of(START + 180 * SECOND) + 10**8),
+        replace(trades[19], ns=ns_of(START + 180 * SECOND) - 10**8),
+    ]
+    await store.import_files(write_idless(_folder(tmp_path / "idless") / "XBTUSD.csv", trades))
+    await store.import_files(write_trades(_folder(tmp_path / "part") / "XBTUSD.csv", [*trades[:18], *ends]))
+    assert await trades_by_kind(store) == []
+    await store.import_files(
+        write_trades(_folder(tmp_path / "whole") / "XBTUSD.csv", [*trades[:18], *ends, *trades[20:]])
+    )
+    assert await trades_by_kind(store) == []
+
+
+async def test_an_exact_minute_in_two_pieces_beside_given_ones_is_whole_below_the_fence(
+    store: Store, tmp_path: Path
+) -> None:
+    start = FENCE - 9 * DAY
+    trades = [
+        replace(each, ns=ns_of(start + n * 20 * SECOND)) for n, each in enumerate(every(20, 30, first_id=1))
+    ]
+    given = made_minutes(start + 3 * MINUTE, start + 5 * MINUTE)
+    await store.import_files(write_trades(_folder(tmp_path / "a") / "XBTUSD.csv", trades[:8]))
+    await store.import_files(write_candles(tmp_path / "XBTUSD_1.csv", given))
+    await store.import_files(write_trades(_folder(tmp_path / "b") / "XBTUSD.csv", trades[8:]))
+    (first, *_) = await store.candles("5m")
+    exact = sum(trade.ns < ns_of(start + 3 * MINUTE) for trade in trades)
+    assert first.trade_count == exact + sum(minute.trade_count for minute in given)
+    assert (first.open, first.close) == (trades[0].price, given[-1].close)
+
+
+async def test_a_daily_candle_of_an_archive_outlives_finer_data_that_is_dropped_again(
+    store: Store, tmp_path: Path
+) -> None:
+    day = FENCE - 30 * DAY
+    (given,) = made_minutes(day, day + DAY, 1440, interval=1440)
+    await store.import_files(write_candles(tmp_path / "XBTUSD_1440.csv", [given]))
+    await store.import_files(write_candles(tmp_path / "XBTUSD_1.csv", made_minutes(day, day + 10 * MINUTE)))
+    assert (await store.candles("1d"))[0].trade_count != given.trade_count
+    kept = await store.fetch(
+        "SELECT trade_count FROM candles_history WHERE interval_minutes = 1440 AND coarse"
+    )
+    assert kept == [given.trade_count]
+
+
+async def test_an_id_of_thousands_of_digits_costs_its_row_alone(store: Store, tmp_path: Path) -> None:
+    lines = [*map(trade_line, every(1, 3)), f"1756771200,-1,1,b,l,,{'9' * 5000}"]
+    report = await store.import_files(write_lines(tmp_path / "XBTUSD.csv", lines))
+    assert (report.counts.stored, report.counts.rejected) == (3, 1)
 
 
 async def test_a_hole_at_the_end_of_a_block_takes_nothing_over(

@@ -69,7 +69,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
 
     def is_imported(self, archives: Path) -> bool:
-        return runs_of(archives).filter(state=SyncRun.State.DONE).exists()
+        return runs_of(archives).filter(state=SyncRun.State.DONE, error="").exists()
 
     def refuse_other_data(self, archives: Path) -> None:
         if SyncRun.objects.exclude(pk__in=runs_of(archives)).exists():

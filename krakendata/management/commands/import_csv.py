@@ -1,6 +1,7 @@
 """`manage.py import_csv PATH…`: Kraken's CSV archives into the database."""
 
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ class Command(DeedCommand):
         parser.add_argument(
             "--symbol", metavar="BASE/QUOTE", help="the pair, where the file's name does not tell it"
         )
-        parser.add_argument("--parallel", type=int, metavar="N", help="how many pairs to import side by side")
+        parser.add_argument(
+            "--parallel", type=at_least_one, metavar="N", help="how many pairs to import side by side"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.refused: list[str] = []
@@ -82,6 +85,13 @@ class Command(DeedCommand):
                 f"  {file.member.path}: {amount} {file.rows_behind:,} of {file.rows:,} rows are before "
                 f"{line:%Y-%m-%d}, where retention ({setting}) begins: they {fate}, and are not stored themselves."
             )
+
+
+def at_least_one(text: str) -> int:
+    """An argument that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on.")
+    return int(text)
 
 
 def _figures(progress: ImportProgress) -> tuple[int, int, int, str]:

@@ -116,14 +116,14 @@ BEGIN
           AND timestamp >= time_bucket(step.width, p_start)
           AND timestamp < time_bucket(step.width, p_end - INTERVAL '1 microsecond') + step.width
         GROUP BY symbol, time_bucket(step.width, timestamp)
-        ON CONFLICT (symbol, interval_minutes, timestamp) DO UPDATE SET
+        ON CONFLICT (symbol, interval_minutes, coarse, timestamp) DO UPDATE SET
             open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
             volume = excluded.volume, turnover = excluded.turnover, trade_count = excluded.trade_count,
-            first_id = excluded.first_id, last_id = excluded.last_id, coarse = false
-        WHERE (o.open, o.high, o.low, o.close, o.volume, o.turnover, o.trade_count, o.first_id, o.last_id, o.coarse)
+            first_id = excluded.first_id, last_id = excluded.last_id
+        WHERE (o.open, o.high, o.low, o.close, o.volume, o.turnover, o.trade_count, o.first_id, o.last_id)
               IS DISTINCT FROM
               (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.turnover,
-               excluded.trade_count, excluded.first_id, excluded.last_id, false);
+               excluded.trade_count, excluded.first_id, excluded.last_id);
     END LOOP;
 END $$;
 
@@ -142,47 +142,53 @@ DECLARE
     first_unit constant timestamptz := time_bucket(INTERVAL '5 minutes', p_first);
 BEGIN
     DELETE FROM candles_history o USING (
-        SELECT time_bucket(INTERVAL '5 minutes', timestamp) AS timestamp, sum(trade_count) AS trade_count,
+        SELECT time_bucket(INTERVAL '5 minutes', timestamp) AS timestamp, sum(trade_count)::bigint AS trade_count,
                min(first_id) AS first_id, bool_and(whole) AS whole
         FROM staged_candles WHERE symbol = p_symbol AND timestamp BETWEEN p_first AND p_last
         GROUP BY 1
     ) n
-    WHERE o.symbol = p_symbol AND o.interval_minutes = 5 AND o.timestamp BETWEEN first_unit AND p_last
-      AND o.timestamp = n.timestamp
-      AND (o.coarse OR (n.first_id IS NOT NULL
-                        AND candle_replaces(o.first_id, o.trade_count, n.first_id, n.trade_count::bigint, n.whole)));
+    WHERE o.symbol = p_symbol AND o.interval_minutes = 5 AND NOT o.coarse AND o.timestamp BETWEEN first_unit AND p_last
+      AND o.timestamp = n.timestamp AND n.first_id IS NOT NULL
+      AND candle_replaces(o.first_id, o.trade_count, n.first_id, n.trade_count, n.whole);
 
     DELETE FROM staged_candles n USING candles_history o
-    WHERE o.symbol = p_symbol AND o.interval_minutes = 5 AND o.timestamp BETWEEN first_unit AND p_last
+    WHERE o.symbol = p_symbol AND o.interval_minutes = 5 AND NOT o.coarse AND o.timestamp BETWEEN first_unit AND p_last
       AND n.symbol = p_symbol AND time_bucket(INTERVAL '5 minutes', n.timestamp) = o.timestamp
-      AND NOT candles_merge(o.first_id, n.first_id) AND o.minutes & minute_bit(n.timestamp) <> 0;
+      AND o.minutes & minute_bit(n.timestamp) <> 0
+      AND NOT candles_merge(o.first_id, n.first_id)
+      AND NOT (coalesce(n.first_id, 0) > 0 AND o.exact_minutes & minute_bit(n.timestamp) <> 0);
     GET DIAGNOSTICS duplicate = ROW_COUNT;
     SELECT count(*) INTO folded FROM staged_candles WHERE symbol = p_symbol AND timestamp BETWEEN p_first AND p_last;
 
+    -- Two rows of one kind are told apart by their ids, others by the minutes they hold: the earliest opens, the latest
+    -- closes, and of a minute in pieces the later piece is the later one.
     INSERT INTO candles_history AS o (symbol, interval_minutes, timestamp, open, high, low, close, volume, turnover,
-                                      trade_count, first_id, last_id, minutes)
+                                      trade_count, first_id, last_id, minutes, exact_minutes)
     SELECT symbol, 5, time_bucket(INTERVAL '5 minutes', timestamp) AS timestamp,
            (array_agg(open ORDER BY timestamp))[1], max(high), min(low), (array_agg(close ORDER BY timestamp DESC))[1],
            sum(volume), CASE WHEN count(turnover) = count(*) THEN sum(turnover) END, sum(trade_count)::bigint,
-           min(first_id), max(last_id), bit_or(minute_bit(timestamp))
+           min(first_id), max(last_id), bit_or(minute_bit(timestamp)),
+           coalesce(bit_or(minute_bit(timestamp)) FILTER (WHERE first_id > 0), 0)
     FROM staged_candles WHERE symbol = p_symbol AND timestamp BETWEEN p_first AND p_last
     GROUP BY 1, 3
     ORDER BY 3
-    ON CONFLICT (symbol, interval_minutes, timestamp) DO UPDATE SET
+    ON CONFLICT (symbol, interval_minutes, coarse, timestamp) DO UPDATE SET
         open = CASE WHEN CASE WHEN candles_merge(o.first_id, excluded.first_id) THEN o.first_id < excluded.first_id
-                              ELSE (o.minutes & -o.minutes) < (excluded.minutes & -excluded.minutes) END
+                              ELSE (o.minutes & -o.minutes) <= (excluded.minutes & -excluded.minutes) END
                THEN o.open ELSE excluded.open END,
         high = greatest(o.high, excluded.high),
         low = least(o.low, excluded.low),
         close = CASE WHEN CASE WHEN candles_merge(o.first_id, excluded.first_id) THEN o.last_id > excluded.last_id
-                               ELSE o.minutes > excluded.minutes END
+                               -- Whether the latest minute of o is behind the latest of excluded.
+                               ELSE o.minutes >= 2 * excluded.minutes END
                 THEN o.close ELSE excluded.close END,
         volume = o.volume + excluded.volume,
         turnover = o.turnover + excluded.turnover,
         trade_count = o.trade_count + excluded.trade_count,
         first_id = CASE WHEN candles_merge(o.first_id, excluded.first_id) THEN least(o.first_id, excluded.first_id) END,
         last_id = CASE WHEN candles_merge(o.first_id, excluded.first_id) THEN greatest(o.last_id, excluded.last_id) END,
-        minutes = o.minutes | excluded.minutes;
+        minutes = o.minutes | excluded.minutes,
+        exact_minutes = o.exact_minutes | excluded.exact_minutes;
 
     PERFORM fold_history(p_symbol, p_first, p_last + INTERVAL '1 minute');
 END $$;
@@ -228,10 +234,10 @@ BEGIN
                                           trade_count, first_id, last_id, coarse)
         SELECT symbol, p_interval, timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id, true
         FROM staged_candles ORDER BY symbol, timestamp
-        ON CONFLICT (symbol, interval_minutes, timestamp) DO UPDATE SET
+        ON CONFLICT (symbol, interval_minutes, coarse, timestamp) DO UPDATE SET
             open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
             volume = excluded.volume, turnover = excluded.turnover, trade_count = excluded.trade_count
-        WHERE o.coarse AND excluded.trade_count > o.trade_count
+        WHERE excluded.trade_count > o.trade_count
         RETURNING xmax = 0 AS is_new
     )
     SELECT count(*), count(*) FILTER (WHERE NOT is_new) INTO stored, replaced FROM written;

@@ -55,20 +55,21 @@ DECLARE
     fence constant timestamptz := candles_fence();
 BEGIN
     INSERT INTO candles_history AS o (symbol, interval_minutes, timestamp, open, high, low, close, volume, turnover,
-                                      trade_count, first_id, last_id, minutes)
+                                      trade_count, first_id, last_id, minutes, exact_minutes)
     SELECT symbol, 5, time_bucket(INTERVAL '5 minutes', timestamp),
            (array_agg(open ORDER BY timestamp))[1], max(high), min(low), (array_agg(close ORDER BY timestamp DESC))[1],
            sum(volume), CASE WHEN count(turnover) = count(*) THEN sum(turnover) END, sum(trade_count)::bigint,
            CASE WHEN count(first_id) = count(*) THEN min(first_id) END,
            CASE WHEN count(last_id) = count(*) THEN max(last_id) END,
-           bit_or(minute_bit(timestamp))
+           bit_or(minute_bit(timestamp)), coalesce(bit_or(minute_bit(timestamp)) FILTER (WHERE first_id > 0), 0)
     FROM candles
     WHERE interval_minutes = 1 AND timestamp >= fence AND timestamp < p_line
     GROUP BY symbol, time_bucket(INTERVAL '5 minutes', timestamp)
-    ON CONFLICT (symbol, interval_minutes, timestamp) DO UPDATE SET
+    ON CONFLICT (symbol, interval_minutes, coarse, timestamp) DO UPDATE SET
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, turnover = excluded.turnover, trade_count = excluded.trade_count,
-        first_id = excluded.first_id, last_id = excluded.last_id, minutes = excluded.minutes, coarse = false;
+        first_id = excluded.first_id, last_id = excluded.last_id, minutes = excluded.minutes,
+        exact_minutes = excluded.exact_minutes;
     PERFORM fold_history(NULL, fence, p_line);
     -- Readers lock this table before they look (storage/pool.py): none sees the old rows through the new views.
     LOCK TABLE retention_lines IN ACCESS EXCLUSIVE MODE;

@@ -65,10 +65,11 @@ CREATE TABLE candles_history (
     last_id          bigint,
     coarse           boolean     NOT NULL DEFAULT false,
     minutes          integer     NOT NULL DEFAULT 0,
-    PRIMARY KEY (symbol, interval_minutes, timestamp)
+    exact_minutes    integer     NOT NULL DEFAULT 0,
+    PRIMARY KEY (symbol, interval_minutes, coarse, timestamp)
 );
-CREATE INDEX candles_history_coarse ON candles_history (symbol, interval_minutes, timestamp) WHERE coarse;
-COMMENT ON COLUMN candles_history.coarse IS 'Given by an archive at this interval; any finer data for the bucket replaces it.';
+COMMENT ON COLUMN candles_history.coarse IS 'Given by an archive at this interval; read only where nothing finer has the bucket.';
+COMMENT ON COLUMN candles_history.exact_minutes IS 'Of those, the minutes built from trades with ids, which may come in pieces.';
 COMMENT ON COLUMN candles_history.minutes IS
     'For 5-minute rows: bit n says that minute n of the bucket is folded in, so that no minute counts twice.';
 

@@ -28,12 +28,16 @@ BEGIN
             CREATE OR REPLACE VIEW %1$I AS
             SELECT %2$s, false AS coarse FROM %3$I WHERE timestamp >= %5$L::timestamptz
             UNION ALL
-            SELECT %2$s, coarse FROM candles_history
-            WHERE interval_minutes = %4$s AND timestamp < %5$L::timestamptz
+            SELECT %2$s, false FROM candles_history
+            WHERE interval_minutes = %4$s AND NOT coarse AND timestamp < %5$L::timestamptz
             UNION ALL
-            SELECT %2$s, coarse FROM candles_history h
-            WHERE interval_minutes = %4$s AND coarse AND timestamp >= %5$L::timestamptz
-              AND NOT EXISTS (SELECT FROM %3$I finer WHERE finer.symbol = h.symbol AND finer.timestamp = h.timestamp)
+            SELECT %2$s, true FROM candles_history h
+            WHERE interval_minutes = %4$s AND coarse
+              AND NOT EXISTS (SELECT FROM %3$I finer WHERE finer.timestamp >= %5$L::timestamptz
+                              AND finer.symbol = h.symbol AND finer.timestamp = h.timestamp)
+              AND NOT EXISTS (SELECT FROM candles_history finer WHERE finer.timestamp < %5$L::timestamptz
+                              AND finer.symbol = h.symbol AND finer.interval_minutes = %4$s AND NOT finer.coarse
+                              AND finer.timestamp = h.timestamp)
         $sql$, 'all_candles_' || rollup.name, columns, 'candles_' || rollup.name, rollup.minutes, fence);
     END LOOP;
 END $$;
