@@ -35,7 +35,7 @@ CONTENTS = {
     "trade_runs": "SELECT * FROM trade_runs ORDER BY 1, 2",
     "candle_runs": "SELECT * FROM candle_runs ORDER BY 1, 2, 3",
     "answered_ids": "SELECT * FROM answered_ids ORDER BY 1, 2",
-    "candles_history": "SELECT * FROM candles_history ORDER BY 1, 2, 3",
+    "candles_history": "SELECT * FROM candles_history ORDER BY 1, 2, 3, coarse",
     "data_sync_status": "SELECT symbol, kind, oldest_timestamp, newest_timestamp, collected, stored, holes, cursor_ns, "
     "last_error FROM data_sync_status ORDER BY 1, 2",
     "rejected_records": "SELECT source, place, line, symbol, reason, detail, raw, state FROM rejected_records "
