@@ -6,11 +6,12 @@ from datetime import datetime
 import polars as pl
 
 from krakendata.fields import CLOCK_TOLERANCE_NS, KRAKEN_OPENED_NS
-from krakendata.ingest.fields_frame import lines_of, nanoseconds, read_fields, scaled
-from krakendata.ingest.trade_rows import NS_PER_SECOND, PlacedRejection, named_fields
+from krakendata.ingest.doubtful_rows import PlacedRejection, judge_rows
+from krakendata.ingest.fields_frame import nanoseconds, read_fields, scaled
+from krakendata.ingest.trade_rows import NS_PER_SECOND
 from krakendata.kraken.archives import Layout, RawBlock
 from krakendata.types import HistoricalCandle, ns_of
-from krakendata.validation import Rejection, validate_archive_candle
+from krakendata.validation import validate_archive_candle
 
 NUMBERS = ("open", "high", "low", "close", "volume")
 
@@ -48,7 +49,12 @@ def read_candles(
     certain = _certain(interval_minutes, now)
     sure = frame.filter(certain).select(_as_schema())
     doubtful = frame.filter(~certain.fill_null(value=False))["line"].to_list()
-    candles, rejections, blank = _judge(raw, layout, symbol, interval_minutes, now, doubtful)
+    candles, rejections, blank = judge_rows(
+        raw,
+        layout,
+        doubtful,
+        lambda fields, text: validate_archive_candle(fields, text, symbol, interval_minutes, now),
+    )
     if candles:
         sure = pl.concat([sure, _frame_of(candles)])
     once = _each_start_once(sure)
@@ -72,24 +78,6 @@ def _certain(interval_minutes: int, now: datetime) -> pl.Expr:
 def _as_schema() -> list[pl.Expr]:
     seconds = (pl.col("ns") // NS_PER_SECOND).alias("second")
     return [seconds if name == "second" else pl.col(name).cast(kind) for name, kind in SCHEMA.items()]
-
-
-def _judge(
-    raw: RawBlock, layout: Layout, symbol: str, interval_minutes: int, now: datetime, lines: list[int]
-) -> tuple[list[tuple[int, HistoricalCandle]], list[PlacedRejection], int]:
-    candles: list[tuple[int, HistoricalCandle]] = []
-    rejections: list[PlacedRejection] = []
-    blank = 0
-    for line, text in zip(lines, lines_of(raw, lines), strict=True):
-        if not text.strip():
-            blank += 1
-            continue
-        verdict = validate_archive_candle(named_fields(text, layout), text, symbol, interval_minutes, now)
-        if isinstance(verdict, Rejection):
-            rejections.append(PlacedRejection(line, verdict))
-        else:
-            candles.append((line, verdict))
-    return candles, rejections, blank
 
 
 def _frame_of(candles: list[tuple[int, HistoricalCandle]]) -> pl.DataFrame:

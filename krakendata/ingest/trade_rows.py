@@ -7,6 +7,7 @@ from decimal import Context, Decimal
 import polars as pl
 
 from krakendata.fields import CLOCK_TOLERANCE_NS, KRAKEN_OPENED_NS, ORDER_TYPES, SIDES, as_text
+from krakendata.ingest.doubtful_rows import PlacedRejection, judge_rows
 from krakendata.ingest.fields_frame import (
     FINER,
     READ_SCALE,
@@ -21,7 +22,6 @@ from krakendata.types import ORDINALS_PER_SECOND, SECONDS_BELOW_ZERO, Source, Tr
 from krakendata.validation import Reason, Rejection, validate_archive_trade
 
 NS_PER_SECOND = 1_000_000_000
-MAX_ID_DIGITS = 19
 
 # A validated number has at most 60 digits (fields.py); Python's own context would round it to 28.
 _EXACT = Context(prec=100)
@@ -38,15 +38,6 @@ SCHEMA: dict[str, pl.DataType] = {
     "scaled_price": pl.Int128(),
     "scaled_volume": pl.Int128(),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedRejection:
-    """A rejection with the line it came from and the id it named, if it named one."""
-
-    line: int
-    rejection: Rejection
-    trade_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +61,9 @@ def read_trades(
     certain = _certain(layout, now)
     sure = frame.filter(certain).select(_as_schema())
     doubtful = frame.filter(~certain.fill_null(value=False))["line"].to_list()
-    trades, rejections, blank = _judge(raw, layout, symbol, now, doubtful)
+    trades, rejections, blank = judge_rows(
+        raw, layout, doubtful, lambda fields, text: validate_archive_trade(fields, text, symbol, now)
+    )
     if trades:
         sure = pl.concat([sure, _frame_of(trades)]).sort("line")
     if "trade_id" not in layout.columns:
@@ -141,39 +134,6 @@ def _as_schema() -> list[pl.Expr]:
         else pl.col(name).cast(kind)
         for name, kind in SCHEMA.items()
     ]
-
-
-def _judge(
-    raw: RawBlock, layout: Layout, symbol: str, now: datetime, lines: list[int]
-) -> tuple[list[tuple[int, Trade]], list[PlacedRejection], int]:
-    trades: list[tuple[int, Trade]] = []
-    rejections: list[PlacedRejection] = []
-    blank = 0
-    for line, text in zip(lines, lines_of(raw, lines), strict=True):
-        if not text.strip():
-            blank += 1
-            continue
-        fields = named_fields(text, layout)
-        verdict = validate_archive_trade(fields, text, symbol, now)
-        if isinstance(verdict, Rejection):
-            rejections.append(PlacedRejection(line, verdict, _named_id(fields.get("trade_id", ""))))
-        else:
-            trades.append((line, verdict))
-    return trades, rejections, blank
-
-
-def named_fields(text: str, layout: Layout) -> dict[str, str]:
-    """The fields of one line by the layout's names: missing ones are empty, what is too much has a name of its own."""
-    cells = text.split(",")
-    cells += [""] * (len(layout.columns) - len(cells))
-    names = [*layout.columns, *(f"field {number + 1}" for number in range(len(layout.columns), len(cells)))]
-    return dict(zip(names, cells, strict=True))
-
-
-def _named_id(text: str) -> int | None:
-    # Python refuses to read thousands of digits; a bigint has nineteen.
-    is_number = len(text) <= MAX_ID_DIGITS and text.isascii() and text.isdigit()
-    return int(text) if is_number and 0 < int(text) < 2**63 else None
 
 
 def _frame_of(trades: list[tuple[int, Trade]]) -> pl.DataFrame:

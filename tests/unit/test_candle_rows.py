@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
-from krakendata.ingest.trade_rows import named_fields
+from krakendata.ingest.doubtful_rows import named_fields
 from krakendata.kraken.archive_layouts import COLUMNS
 from krakendata.kraken.archives import Layout
 from krakendata.types import HistoricalCandle, moment_of
