@@ -3,7 +3,8 @@
 The ledger (docs/explanation/ledger.md) holds runs of trades with contiguous ids, ids that are answered without a trade
 (absent at the exchange, or rejected), and the stretches that candle archives covered. From these alone:
 
-    proven        between the first and the last trade of contiguous exact ids; quiet minutes there are quiet
+    proven        between the first and the last trade of contiguous exact ids, and from there to the check that
+                  named this trade as the newest; quiet minutes there are quiet
     provisional   given by archives that carry no ids: probably whole, but nothing shows it
     hole          everything else
 """
@@ -24,6 +25,7 @@ __all__ = [
     "IdRange",
     "Ledger",
     "Stretch",
+    "TradeCheck",
     "TradeRun",
     "coverage_of",
 ]
@@ -61,8 +63,15 @@ class IdRange(NamedTuple):
     last_id: int
 
 
+class TradeCheck(NamedTuple):
+    """At `checked_ns` the exchange's newest trade was `last_id`; 0: there had been none."""
+
+    last_id: int
+    checked_ns: int
+
+
 class CandleRun(NamedTuple):
-    """What a candle archive covered at its interval: the starts of its first and its last candle."""
+    """What an archive or REST's candles covered at its interval: the starts of its first and its last candle."""
 
     interval_minutes: int
     first_start: datetime
@@ -79,12 +88,13 @@ class Ledger:
     """What the ledger says of one symbol, or as much of it as touches the time in question.
 
     To judge a stretch of time it takes the exact runs that overlap it, the nearest one on either side of it,
-    and every answered id between them.
+    every answered id between them, and the newest check.
     """
 
     trade_runs: tuple[TradeRun, ...] = ()
     answered_ids: tuple[IdRange, ...] = ()
     candle_runs: tuple[CandleRun, ...] = ()
+    check: TradeCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +141,28 @@ def coverage_of(
 def _proven_stretches(ledger: Ledger) -> list[Stretch]:
     """From the first to the last trade of each chain of ids that runs and answers make without a step.
 
-    The last trade's own microsecond is left out: the next trade may share it.
+    The last trade's own microsecond is left out: the next trade may share it. Where a check named the chain's last
+    id as the newest, the chain lasts until then.
     """
     chains: list[Stretch] = []
     next_id, start, end = FIRST_TRADE_ID, BEGINNING, BEGINNING
+    check = ledger.check
+
+    def checked(end: datetime) -> datetime:
+        is_newest = check is not None and check.last_id == next_id - 1
+        return max(end, moment_of(check.checked_ns)) if check is not None and is_newest else end
+
     exact = [run for run in ledger.trade_runs if run.is_exact]
     pieces: list[TradeRun | IdRange] = [*exact, *ledger.answered_ids]
     for piece in sorted(pieces, key=lambda each: each.first_id):
         if piece.first_id > next_id:
-            chains.append(Stretch(start, end))
+            chains.append(Stretch(start, checked(end)))
             start = end = datetime.max.replace(tzinfo=UTC)
         if isinstance(piece, TradeRun):
             start = min(start, moment_of(piece.first_ns))
             end = moment_of(piece.last_ns)
         next_id = max(next_id, piece.last_id + 1)
-    return [*chains, Stretch(start, end)]
+    return [*chains, Stretch(start, checked(end))]
 
 
 def _provisional_stretches(ledger: Ledger, interval_minutes: int) -> list[Stretch]:

@@ -11,7 +11,7 @@ from typing import Any
 from krakendata.errors import ImportFileError
 from krakendata.ingest.file_blocks import file_blocks
 from krakendata.ingest.import_plan import ImportPlan, PlannedFile, plan_import
-from krakendata.storage.bulk import Counts, LinesMoved, prepare_writer, write_block
+from krakendata.storage.bulk import BlockOutdated, Counts, prepare_writer, write_block
 from krakendata.storage.import_files import imported_versions, start_or_resume_file
 from krakendata.storage.ledger import Lines, read_holdings, read_lines
 from krakendata.storage.queries import Connection, read_pairs
@@ -177,7 +177,7 @@ class BulkCSVImporter:
             await report_sync_error(connection, file.symbol, file.layout.kind, str(error))
 
     async def _write_blocks(self, connection: Connection, file: PlannedFile, run: "_Run") -> bool:
-        """Write the file from where it stands; False if a retention line moved and the rest is to be shaped again.
+        """Write the file from where it stands; False if a block was outdated and the rest is to be shaped again.
 
         While one block is written the next is read and shaped in a thread.
         """
@@ -202,9 +202,9 @@ class BulkCSVImporter:
                 shaping = asyncio.create_task(asyncio.to_thread(next, blocks, None))
                 counts = await write_block(connection, block, run.run_id, self._max_rejects_kept)
                 run.progress.counts += counts
-                run.progress.bytes_done += block.progress.advanced if block.progress else 0
+                run.progress.bytes_done += block.advanced
                 self._report(run.progress)
-        except LinesMoved:
+        except BlockOutdated:
             return False
         finally:
             # Only when the thread is through may the file be closed.

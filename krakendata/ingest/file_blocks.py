@@ -71,18 +71,16 @@ def _trade_blocks(
         )
         if source == IDLESS and not rows.frame.is_empty():
             last_id = int(rows.frame["trade_id"][-1])
-        progress = FileProgress(
-            file.key, block.end_offset, block.next_line, is_last, block.end_offset - done, last_id
-        )
-        done = block.end_offset
+        progress = FileProgress(file.key, block.end_offset, block.next_line, is_last, last_id)
+        advanced, done = block.end_offset - done, block.end_offset
         yield Block(
             file.symbol,
             lines,
             rows.read,
-            _trade_block(shaped, held),
-            None,
-            _rejects(rows.rejections, file),
-            progress,
+            trades=_trade_block(shaped, held),
+            rejects=_rejects(rows.rejections, file),
+            progress=progress,
+            advanced=advanced,
         )
     if done == position.offset:
         yield _empty(file, position, lines)
@@ -129,11 +127,12 @@ def _candle_blocks(
         rows = read_candles(raw, file.layout, file.symbol, minutes, now)
         candles = _candle_block(rows, file.symbol, minutes, last_start)
         last_start = candles.last if candles is not None else last_start
-        progress = FileProgress(
-            file.key, raw.end_offset, raw.next_line, is_last, raw.end_offset - done, last_start=last_start
-        )
-        done = raw.end_offset
-        yield Block(file.symbol, lines, rows.read, None, candles, _rejects(rows.rejections, file), progress)
+        progress = FileProgress(file.key, raw.end_offset, raw.next_line, is_last, last_start=last_start)
+        advanced, done = raw.end_offset - done, raw.end_offset
+        yield Block(
+            file.symbol, lines, rows.read, candles=candles, rejects=_rejects(rows.rejections, file),
+            progress=progress, advanced=advanced,
+        )  # fmt: skip
     if done == position.offset:
         yield _empty(file, position, lines)
 
@@ -165,7 +164,7 @@ def _rejects(rejections: list[PlacedRejection], file: PlannedFile) -> list[Rejec
 def _empty(file: PlannedFile, position: FilePosition, lines: Lines) -> Block:
     """A file without rows, or without any behind the place where an import was stopped, is done all the same."""
     progress = FileProgress(
-        file.key, position.offset, position.line, True, 0, position.last_id, position.last_start
+        file.key, position.offset, position.line, True, position.last_id, position.last_start
     )
     return Block(file.symbol, lines, 0, progress=progress)
 

@@ -4,8 +4,8 @@
 Every model is unmanaged; a test compares each with the database, column by column.
 """
 
-from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeRun
-from krakendata.models.runs import ImportFile, RejectCount, RejectedRecord, SyncRun
+from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeCheck, TradeRun
+from krakendata.models.runs import AuditFinding, ImportFile, RejectCount, RejectedRecord, SyncRun
 from krakendata.models.series import (
     ROLLUPS,
     Candle,
@@ -25,6 +25,7 @@ from krakendata.models.series import (
 __all__ = [
     "ROLLUPS",
     "AnsweredIds",
+    "AuditFinding",
     "Candle",
     "Candle1d",
     "Candle1h",
@@ -44,5 +45,6 @@ __all__ = [
     "SyncRun",
     "SyncStatus",
     "Trade",
+    "TradeCheck",
     "TradeRun",
 ]

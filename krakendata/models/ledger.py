@@ -56,6 +56,22 @@ class CandleRun(models.Model):
         return f"{self.symbol} {self.interval_minutes}-minute candles from {self.first_start:%Y-%m-%d}"
 
 
+class TradeCheck(models.Model):
+    """At `checked_ns` the exchange's newest trade was `last_id`: since that trade nothing had happened."""
+
+    symbol = models.TextField(primary_key=True)
+    last_id = models.BigIntegerField()
+    checked_ns = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "trade_checks"
+        ordering = ["symbol"]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} checked at {self.checked_ns}"
+
+
 class AnsweredIds(models.Model):
     """Ids that are no gap: the exchange confirmed twice that it has none, or we rejected the record."""
 

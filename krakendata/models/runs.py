@@ -151,3 +151,30 @@ class RejectCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} × {self.reason}"
+
+
+class AuditFinding(models.Model):
+    """A candle that was not what it has to be, by its trades, its minutes or the exchange's own candles."""
+
+    class Against(models.TextChoices):
+        TRADES = "trades"
+        MINUTES = "minutes"
+        EXCHANGE = "exchange"
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(SyncRun, models.SET_NULL, null=True, related_name="audit_findings")
+    found_at = models.DateTimeField(db_default=Now())
+    symbol = models.TextField()
+    interval_minutes = models.IntegerField()
+    timestamp = models.DateTimeField()
+    compared_with = models.TextField(choices=Against.choices)
+    differences = models.JSONField()
+    healed = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_findings"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval_minutes} minutes at {self.timestamp:%Y-%m-%d %H:%M}"

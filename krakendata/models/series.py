@@ -16,18 +16,20 @@ from krakendata.models.queries import ReadOnlyManager, SeriesManager, refuse_wri
 
 
 class Pair(models.Model):
-    """One market of the exchange in its four spellings."""
+    """One market of the exchange in its four spellings; the names of one that is gone may be another's today."""
 
     symbol = models.TextField(primary_key=True)
-    key = models.TextField(unique=True)
-    altname = models.TextField(unique=True)
-    wsname = models.TextField(unique=True)
+    key = models.TextField()
+    altname = models.TextField()
+    wsname = models.TextField()
     base = models.TextField()
     quote = models.TextField()
     status = models.TextField()
     price_decimals = models.IntegerField()
     volume_decimals = models.IntegerField()
     tracked = models.BooleanField(default=False)
+    tracked_since = models.DateTimeField(null=True, blank=True)
+    renamed_to = models.TextField(null=True, blank=True)
 
     class Meta:
         managed = False

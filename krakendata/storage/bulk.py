@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
+from krakendata.gaps import IdRange, TradeCheck
 from krakendata.storage.ledger import HeldRun, Lines, read_lines
 from krakendata.storage.sql import query
 from krakendata.validation import Rejection
@@ -88,14 +89,17 @@ class FileProgress:
     next_offset: int
     next_line: int
     is_last: bool
-    advanced: int
     last_id: int | None = None
     last_start: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of records for the door. `read` counts every record it was made of, kept or not."""
+    """One block of records for the door. `read` counts every record it was made of, kept or not.
+
+    `absent` are ids that the exchange said twice it does not have, `check` what it said its newest trade was.
+    `advanced` is by how much the run is further, in the unit of its total.
+    """
 
     symbol: str
     lines: Lines
@@ -103,11 +107,20 @@ class Block:
     trades: TradeBlock | None = None
     candles: CandleBlock | None = None
     rejects: Sequence[Reject] = field(default_factory=tuple)
+    absent: Sequence[IdRange] = ()
+    check: TradeCheck | None = None
     progress: FileProgress | None = None
+    advanced: int = 0
+
+    @property
+    def touches_ledger(self) -> bool:
+        """Whether it changes what is known of the symbol's trades."""
+        answers = any(reject.trade_id is not None for reject in self.rejects)
+        return bool(self.trades is not None or answers or self.absent or self.check)
 
 
-class LinesMoved(Exception):
-    """A retention line moved since the block was shaped: shape it again."""
+class BlockOutdated(Exception):
+    """A retention line moved since the block was shaped, or another writer has recorded its ids: shape it again."""
 
 
 async def prepare_writer(connection: AsyncConnection[Any]) -> None:
@@ -117,18 +130,30 @@ async def prepare_writer(connection: AsyncConnection[Any]) -> None:
 
 
 async def write_block(
-    connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int
+    connection: AsyncConnection[Any], block: Block, run_id: int | None, max_rejects: int
 ) -> Counts:
     """Write one block in one transaction and return what became of its records.
 
-    `max_rejects` rejected records are kept per run and reason, the others counted. Raises LinesMoved if a retention
-    line moved since `block.lines` was read; nothing is written then.
+    `max_rejects` rejected records are kept per run and reason, the others counted; without a run there are none.
+    Raises BlockOutdated if a retention line moved since `block.lines` was read, or if the ledger has ids of it by now;
+    nothing is written then.
     """
     await _make_partitions(connection, block)
+    try:
+        return await _write(connection, block, run_id, max_rejects)
+    except (errors.ExclusionViolation, errors.UniqueViolation) as error:
+        if error.diag.table_name != "trade_runs":
+            raise
+        raise BlockOutdated from error
+
+
+async def _write(
+    connection: AsyncConnection[Any], block: Block, run_id: int | None, max_rejects: int
+) -> Counts:
     async with connection.transaction():
         await connection.execute(query("share_lines"))
         if await read_lines(connection) != block.lines:
-            raise LinesMoved
+            raise BlockOutdated
         await connection.execute(query("lock_symbol"), {"symbol": block.symbol})
         counts = Counts(read=block.read, rejected=len(block.rejects))
         if block.trades is not None:
@@ -138,8 +163,10 @@ async def write_block(
         counts += Counts(
             duplicate=block.read - counts.stored - counts.folded - counts.duplicate - counts.rejected
         )
-        await _write_rejects(connection, block, run_id, max_rejects)
-        if block.trades is not None or any(reject.trade_id is not None for reject in block.rejects):
+        if run_id is not None:
+            await _write_rejects(connection, block, run_id, max_rejects)
+        await _write_answers(connection, block)
+        if block.touches_ledger:
             await connection.execute(query("summarize_sync"), {"symbol": block.symbol, "kind": "trades"})
         await _advance(connection, block, run_id, counts)
     return counts
@@ -242,9 +269,18 @@ async def _write_rejects(
         room = max(max_rejects - (counted - len(rejects)), 0)
         for reject in rejects[:room]:
             await connection.execute(query("keep_reject"), _reject_row(reject, block.symbol, run_id))
+
+
+async def _write_answers(connection: AsyncConnection[Any], block: Block) -> None:
     ids = [reject.trade_id for reject in block.rejects if reject.trade_id is not None]
     if ids:
-        await connection.execute(query("record_answered_ids"), {"symbol": block.symbol, "ids": ids})
+        await connection.execute(query("record_rejected_ids"), {"symbol": block.symbol, "ids": ids})
+    for absent in block.absent:
+        await connection.execute(query("record_absent_ids"), {"symbol": block.symbol, **absent._asdict()})
+    if block.check is not None:
+        await connection.execute(
+            query("record_trade_check"), {"symbol": block.symbol, **block.check._asdict()}
+        )
 
 
 def _reject_row(reject: Reject, symbol: str, run_id: int) -> dict[str, Any]:
@@ -255,11 +291,11 @@ def _reject_row(reject: Reject, symbol: str, run_id: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _advance(connection: AsyncConnection[Any], block: Block, run_id: int, counts: Counts) -> None:
-    advanced = 0
+async def _advance(
+    connection: AsyncConnection[Any], block: Block, run_id: int | None, counts: Counts
+) -> None:
     if block.progress is not None:
         progress = block.progress
-        advanced = progress.advanced
         await connection.execute(
             query("advance_import_file"),
             {
@@ -268,7 +304,10 @@ async def _advance(connection: AsyncConnection[Any], block: Block, run_id: int, 
             }
             | counts.as_dict(),
         )  # fmt: skip
-    await connection.execute(query("advance_run"), {"run": run_id, "done": advanced} | counts.as_dict())
+    if run_id is not None:
+        await connection.execute(
+            query("advance_run"), {"run": run_id, "done": block.advanced} | counts.as_dict()
+        )
 
 
 async def _copy(connection: AsyncConnection[Any], name: str, data: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
 
-from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeRun
+from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
 from krakendata.storage.sql import query
 from krakendata.types import Interval, Pair, ns_of
 
@@ -75,10 +75,12 @@ async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> 
     trades = await connection.execute(query("trade_runs_around"), parameters)
     answers = await connection.execute(query("answered_ids"), parameters)
     candles = await connection.execute(query("candle_runs"), parameters)
+    check = await (await connection.execute(query("trade_check"), parameters)).fetchone()
     return Ledger(
         tuple(map(TradeRun._make, await trades.fetchall())),
         tuple(map(IdRange._make, await answers.fetchall())),
         tuple(map(CandleRun._make, await candles.fetchall())),
+        check and TradeCheck._make(check),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from krakendata.candles import fold_candles, fold_trades
-from krakendata.storage.bulk import Block, LinesMoved, write_block
+from krakendata.storage.bulk import Block, BlockOutdated, write_block
 from krakendata.storage.ledger import Lines
 from krakendata.storage.runs import finish_run, release_job_lock, start_run, try_job_lock
 from krakendata.storage.sql import query
@@ -79,7 +79,7 @@ async def test_two_writers_share_the_lines(store: Store, other: AsyncConnection[
 async def test_a_block_shaped_for_an_older_line_is_not_written(store: Store) -> None:
     run_id = await start_run(store.connection, "import", {}, None)
     old = Lines(trades=TRADES_LINE - WEEK, candles=FENCE)
-    with pytest.raises(LinesMoved):
+    with pytest.raises(BlockOutdated):
         await write_block(store.connection, Block("BTC/USD", old, read=3), run_id, 10)
     assert await store.fetch("SELECT read FROM sync_runs") == [0]
 
@@ -95,7 +95,7 @@ async def test_a_line_that_moves_while_a_block_waits_is_noticed(
             write_block(store.connection, Block("BTC/USD", lines, read=3), run_id, 10)
         )
         assert await is_waiting(writing)
-    with pytest.raises(LinesMoved):
+    with pytest.raises(BlockOutdated):
         await writing
 
 

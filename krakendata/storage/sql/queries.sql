@@ -127,17 +127,20 @@ SELECT record_candle_run(%(symbol)s, %(interval)s, %(first)s, %(last)s, %(candle
 -- name: summarize_sync
 SELECT summarize_sync(%(symbol)s, %(kind)s)
 
--- name: record_answered_ids
+-- name: record_rejected_ids
 INSERT INTO answered_ids (symbol, first_id, last_id, answer)
 SELECT %(symbol)s, id, id, 'rejected' FROM unnest(%(ids)s::bigint[]) AS id
 WHERE NOT EXISTS (SELECT FROM trade_runs r WHERE r.symbol = %(symbol)s AND id BETWEEN r.first_id AND r.last_id)
 ON CONFLICT DO NOTHING
 
+-- name: record_absent_ids
+SELECT record_absent_ids(%(symbol)s, %(first_id)s, %(last_id)s)
+
+-- name: record_trade_check
+SELECT record_trade_check(%(symbol)s, %(last_id)s, %(checked_ns)s)
+
 -- name: forget_answered_ids
--- An id we once rejected and now have is no answer any more.
-DELETE FROM answered_ids a
-WHERE symbol = %(symbol)s AND answer = 'rejected' AND first_id BETWEEN %(first_id)s AND %(last_id)s
-  AND EXISTS (SELECT FROM trade_runs r WHERE r.symbol = a.symbol AND a.first_id BETWEEN r.first_id AND r.last_id)
+SELECT forget_answered_ids(%(symbol)s, %(first_id)s, %(last_id)s)
 
 -- name: count_rejects
 INSERT INTO reject_counts AS c (run_id, source, reason, count) VALUES (%(run)s, %(source)s, %(reason)s, %(count)s)

@@ -47,6 +47,9 @@ WHERE symbol = %(symbol)s AND first_id < 0 AND first_ns < %(end_ns)s AND last_ns
 -- name: answered_ids
 SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
 
+-- name: trade_check
+SELECT last_id, checked_ns FROM trade_checks WHERE symbol = %(symbol)s
+
 -- name: candle_runs
 SELECT interval_minutes, first_start, last_start FROM candle_runs WHERE symbol = %(symbol)s
 ORDER BY interval_minutes, first_start
