@@ -10,7 +10,8 @@ from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
 from krakendata.ingest.doubtful_rows import PlacedRejection
 from krakendata.ingest.import_plan import PlannedFile
 from krakendata.ingest.takeover import NS_PER_MINUTE
-from krakendata.ingest.trade_rows import TradeRows, read_trades, refuse_late
+from krakendata.ingest.trade_frame import TradeRows
+from krakendata.ingest.trade_rows import read_trades, refuse_late
 from krakendata.ingest.trade_shapes import ShapedTrades, csv_bytes, new_trades, shape_trades
 from krakendata.kraken.archives import RawBlock
 from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject, TradeBlock

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from krakendata.ingest.doubtful_rows import named_fields
 from krakendata.ingest.fields_frame import SCALE
-from krakendata.ingest.trade_rows import TradeRows, read_trades
+from krakendata.ingest.trade_frame import TradeRows
+from krakendata.ingest.trade_rows import read_trades
 from krakendata.kraken.archive_layouts import COLUMNS, Schema
 from krakendata.kraken.archives import Layout, RawBlock
 from krakendata.types import Trade, archive_trade_id
