@@ -1,4 +1,4 @@
-"""What the ledger proves about a stretch of time: proven, provisional, or a hole.
+"""What the ledger proves about a stretch of time: proven, provisional, or a hole; and which ids are a gap.
 
 The ledger (docs/explanation/ledger.md) holds runs of trades with contiguous ids, ids that are answered without a trade
 (absent at the exchange, or rejected), and the stretches that candle archives covered. From these alone:
@@ -22,12 +22,16 @@ from krakendata.types import NS_PER_SECOND, moment_of
 __all__ = [
     "CandleRun",
     "Coverage",
+    "Edge",
+    "Gap",
     "IdRange",
     "Ledger",
     "Stretch",
     "TradeCheck",
     "TradeRun",
     "coverage_of",
+    "gaps_of",
+    "islands_of",
 ]
 
 # Id 1 is a pair's first trade: before it there is nothing to miss.
@@ -81,6 +85,25 @@ class CandleRun(NamedTuple):
     def stretch(self) -> Stretch:
         """The time from the start of the first candle to the end of the last."""
         return Stretch(self.first_start, self.last_start + timedelta(minutes=self.interval_minutes))
+
+
+class Edge(NamedTuple):
+    """A trade beside a gap."""
+
+    trade_id: int
+    ns: int
+
+
+class Gap(NamedTuple):
+    """Ids that are not collected, between the two trades that are.
+
+    `after` None: it begins with the stretch, at the pair's first trade or at the time asked for. `before` None: it
+    reaches to the newest trade, whichever that is.
+    """
+
+    after: Edge | None
+    before: Edge | None
+    stretch: Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,30 +162,77 @@ def coverage_of(
 
 
 def _proven_stretches(ledger: Ledger) -> list[Stretch]:
-    """From the first to the last trade of each chain of ids that runs and answers make without a step.
+    """From the first to the last trade of each island of ids; from the beginning, where the first trade is in it.
 
-    The last trade's own microsecond is left out: the next trade may share it. Where a check named the chain's last
-    id as the newest, the chain lasts until then.
+    The last trade's own microsecond is left out: the next trade may share it. Where a check named the island's last
+    id as the newest, the island lasts until then.
     """
-    chains: list[Stretch] = []
-    next_id, start, end = FIRST_TRADE_ID, BEGINNING, BEGINNING
     check = ledger.check
+    stretches = []
+    if check is not None and check.last_id < FIRST_TRADE_ID:
+        stretches.append(Stretch(BEGINNING, moment_of(check.checked_ns)))
+    for island in islands_of(ledger):
+        start = BEGINNING if island.first_id == FIRST_TRADE_ID else moment_of(island.first_ns)
+        end = moment_of(island.last_ns)
+        if check is not None and check.last_id == island.last_id:
+            end = max(end, moment_of(check.checked_ns))
+        stretches.append(Stretch(start, end))
+    return stretches
 
-    def checked(end: datetime) -> datetime:
-        is_newest = check is not None and check.last_id == next_id - 1
-        return max(end, moment_of(check.checked_ns)) if check is not None and is_newest else end
 
+def islands_of(ledger: Ledger) -> list[TradeRun]:
+    """The exact runs joined to islands of ids without a step, answers without a trade included, in order.
+
+    Answers that touch no run are left out: they have no time.
+    """
+    islands: list[TradeRun] = []
+    answered: IdRange | None = None
     exact = [run for run in ledger.trade_runs if run.is_exact]
     pieces: list[TradeRun | IdRange] = [*exact, *ledger.answered_ids]
     for piece in sorted(pieces, key=lambda each: each.first_id):
-        if piece.first_id > next_id:
-            chains.append(Stretch(start, checked(end)))
-            start = end = datetime.max.replace(tzinfo=UTC)
-        if isinstance(piece, TradeRun):
-            start = min(start, moment_of(piece.first_ns))
-            end = moment_of(piece.last_ns)
-        next_id = max(next_id, piece.last_id + 1)
-    return [*chains, Stretch(start, checked(end))]
+        last = islands[-1] if islands else None
+        if last is not None and piece.first_id <= last.last_id + 1:
+            islands[-1] = last._replace(
+                last_id=max(last.last_id, piece.last_id),
+                first_ns=min(last.first_ns, piece.first_ns) if isinstance(piece, TradeRun) else last.first_ns,
+                last_ns=piece.last_ns if isinstance(piece, TradeRun) else last.last_ns,
+            )
+        elif isinstance(piece, TradeRun):
+            touches = answered is not None and piece.first_id <= answered.last_id + 1
+            islands.append(piece._replace(first_id=answered.first_id) if answered and touches else piece)
+            answered = None
+        elif answered is not None and piece.first_id <= answered.last_id + 1:
+            answered = IdRange(answered.first_id, max(answered.last_id, piece.last_id))
+        else:
+            answered = piece
+    return islands
+
+
+def gaps_of(ledger: Ledger, since: datetime | None, now: datetime) -> list[Gap]:
+    """The ids between `since` (None: the pair's first trade) and `now` that the ledger lacks, in order.
+
+    The last one, to which there is no trade beyond, begins where the newest check ends: what came since is not known.
+    """
+    start = since or BEGINNING
+    gaps: list[Gap] = []
+    after: Edge | None = None
+    begins = start
+    islands = islands_of(ledger)
+    for island in islands:
+        first, last = moment_of(island.first_ns), moment_of(island.last_ns)
+        is_beginning = after is None and island.first_id == FIRST_TRADE_ID
+        if not is_beginning and first > start:
+            inside = after if after is not None and moment_of(after.ns) >= start else None
+            gaps.append(
+                Gap(inside, Edge(island.first_id, island.first_ns), Stretch(max(begins, start), first))
+            )
+        after, begins = Edge(island.last_id, island.last_ns), last
+    if ledger.check is not None and ledger.check.last_id == (after.trade_id if after else 0):
+        begins = max(begins, moment_of(ledger.check.checked_ns))
+    if begins < now:
+        inside = after if after is not None and moment_of(after.ns) >= start else None
+        gaps.append(Gap(inside, None, Stretch(max(begins, start), now)))
+    return gaps
 
 
 def _provisional_stretches(ledger: Ledger, interval_minutes: int) -> list[Stretch]:

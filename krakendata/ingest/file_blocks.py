@@ -1,7 +1,7 @@
 """One archive file as blocks for the door: read, judged, compared with the ledger and shaped."""
 
 from collections.abc import Generator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -9,12 +9,12 @@ from krakendata.ingest.blocks import joined, split, unit_cut, with_last
 from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
 from krakendata.ingest.doubtful_rows import PlacedRejection
 from krakendata.ingest.import_plan import PlannedFile
-from krakendata.ingest.takeover import NS_PER_MINUTE
+from krakendata.ingest.trade_blocks import trade_block
 from krakendata.ingest.trade_frame import TradeRows
 from krakendata.ingest.trade_rows import read_trades, refuse_late
-from krakendata.ingest.trade_shapes import ShapedTrades, csv_bytes, new_trades, shape_trades
+from krakendata.ingest.trade_shapes import csv_bytes, new_trades, shape_trades
 from krakendata.kraken.archives import RawBlock
-from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject, TradeBlock
+from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject
 from krakendata.storage.import_files import FilePosition
 from krakendata.storage.ledger import Holdings, Lines
 from krakendata.types import EPOCH, Source
@@ -78,7 +78,7 @@ def _trade_blocks(
             file.symbol,
             lines,
             rows.read,
-            trades=_trade_block(shaped, held),
+            trades=trade_block(shaped, held),
             rejects=_rejects(rows.rejections, file),
             progress=progress,
             advanced=advanced,
@@ -94,25 +94,6 @@ def _before_line(rows: TradeRows, line: int, behind: RawBlock) -> TradeRows:
         [placed for placed in rows.rejections if placed.line < line],
         rows.read - sum(bool(text.strip()) for text in behind.data.split(b"\n")),
     )
-
-
-def _trade_block(shaped: ShapedTrades | None, held: Holdings) -> TradeBlock | None:
-    if shaped is None:
-        return None
-    return TradeBlock(
-        shaped.trades, shaped.candles, shaped.runs, shaped.new, shaped.stored,
-        _moment(shaped.first_ns), _moment(shaped.last_ns), _replaced(shaped, held),
-        [_moment(minute * NS_PER_MINUTE) for minute in sorted(shaped.shared)],
-    )  # fmt: skip
-
-
-def _replaced(shaped: ShapedTrades, held: Holdings) -> list[tuple[datetime, datetime]]:
-    """The whole minutes that exact trades take over from an archive without ids."""
-    return [
-        (_moment(start), _moment(end))
-        for start, end in shaped.covered
-        if held.has_archive_between(start, end - 1)
-    ]
 
 
 def _candle_blocks(
@@ -168,7 +149,3 @@ def _empty(file: PlannedFile, position: FilePosition, lines: Lines) -> Block:
         file.key, position.offset, position.line, True, position.last_id, position.last_start
     )
     return Block(file.symbol, lines, 0, progress=progress)
-
-
-def _moment(ns: int) -> datetime:
-    return (EPOCH + timedelta(microseconds=ns // 1000)).astimezone(UTC)

@@ -14,11 +14,14 @@ NS_PER_UNIT = UNIT_MINUTES * NS_PER_MINUTE
 Span = tuple[int, int]
 
 
-def covered_minutes(runs: Sequence[HeldRun], held: Holdings, next_id: int | None) -> list[Span]:
+def covered_minutes(
+    runs: Sequence[HeldRun], held: Holdings, next_id: int | None, opens_ns: int | None = None
+) -> list[Span]:
     """The whole minutes [start, end) that runs of exact ids cover, in nanoseconds since the epoch, in order.
 
     `runs` are new and in order, `held` does not have them yet. Between two contiguous trades every minute is
-    covered. `next_id` is the id of the file's first row behind the block, in another unit of five minutes.
+    covered. `next_id` is the id of the first row behind the block, in another unit of five minutes; `opens_ns` the
+    start of a unit between which and the first row nothing was traded, as far as the exchange says.
     """
     by_last = {run.last_id: run for run in runs}
     by_first = {run.first_id: run for run in runs}
@@ -26,7 +29,8 @@ def covered_minutes(runs: Sequence[HeldRun], held: Holdings, next_id: int | None
     for run in runs:
         before = by_last.get(run.first_id - 1) or held.ending_at(run.first_id - 1)
         behind = by_first.get(run.last_id + 1) or held.starting_at(run.last_id + 1)
-        start, end = _start(run, before), _end(run, behind, goes_on=next_id == run.last_id + 1)
+        opened = opens_ns if run is runs[0] else None
+        start, end = _start(run, before, opened), _end(run, behind, goes_on=next_id == run.last_id + 1)
         if start < end:
             spans.append((start, end))
     return _joined(spans)
@@ -70,12 +74,12 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def _start(run: HeldRun, before: HeldRun | None) -> int:
+def _start(run: HeldRun, before: HeldRun | None, opens_ns: int | None) -> int:
     if run.first_id == 1:
         # Nothing was before the pair's first trade: its five minutes begin with it.
         return run.first_ns // NS_PER_UNIT * NS_PER_UNIT
     if before is None:
-        return _ceiling(run.first_ns)
+        return opens_ns if opens_ns is not None and opens_ns <= run.first_ns else _ceiling(run.first_ns)
     # The minute of the trade before is whole unless the run before begins in it.
     return max(_floor(before.last_ns), 0 if before.first_id == 1 else _ceiling(before.first_ns))
 

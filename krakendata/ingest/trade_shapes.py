@@ -93,20 +93,22 @@ def shape_trades(
     lines: Lines,
     *,
     source: str,
-    follows: int | None,
-    next_id: int | None,
+    follows: int | None = None,
+    next_id: int | None = None,
+    opens_ns: int | None = None,
 ) -> ShapedTrades | None:
     """Shape the rows of `new_trades`; None if there are none.
 
     Rows before the trades line are folded only. `follows` is the id of the file's row before, for archives without
-    ids; `next_id` the id of its first row behind the block, if that lies in another unit of minutes.
+    ids; `next_id` the id of its first row behind the block, if that lies in another unit of minutes; `opens_ns` the
+    start of a unit between which and the first row nothing was traded.
     """
     if frame.is_empty():
         return None
     frame = frame.with_columns(stored=pl.col("ns") >= ns_of(lines.trades))
     runs = _runs(frame, source, follows, held)
     is_exact = runs[0].first_id > 0
-    covered = covered_minutes(runs, held, next_id) if is_exact else []
+    covered = covered_minutes(runs, held, next_id, opens_ns) if is_exact else []
     shared = shared_minutes(runs, held, covered) if is_exact else set()
     if is_exact and (archived := _archived(frame, covered, held)):
         # Exact trades replace whole minutes only; those beside them are left for whoever brings the rest.

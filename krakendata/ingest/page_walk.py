@@ -1,0 +1,218 @@
+"""Following a pair's trades page by page, and telling what an answer left out from what the exchange does not have.
+
+No I/O: the caller asks what `since` says and hands over the answer. A page may overlap the one before or, where
+`since` is exclusive, begin behind it; it may be repeated, short, or lack `last`, or end inside a burst of trades of one
+nanosecond (kraken-facts 1.3). So the ids alone decide. Where they jump, the same place is asked for again, and only
+what two answers that show both sides of the jump leave out is the exchange's own hole.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from krakendata.errors import Unavailable
+from krakendata.gaps import IdRange
+from krakendata.ingest.doubtful_rows import PlacedRejection
+from krakendata.ingest.trade_frame import TradeRows
+
+# REST gives times as doubles, exact to 240 ns (kraken-facts 1.3): so far back the cursor surely precedes the trade.
+MARGIN_NS = 1_000
+
+# The first trade of all, by which a pair's beginning is asked for.
+BEGINNING = "0"
+
+# How many answers have to leave ids out before they count as the exchange's own hole.
+SAYINGS = 2
+
+# Answers about one jump, or without anything new, before the walk goes on without it or gives up.
+PATIENCE = 5
+
+# The most that the exchange puts on a page: a full one that shows nothing new may be one burst.
+PAGE_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of an answer is to be written: its rows up to where it had to be asked again, and ids the exchange lacks.
+
+    `rows.read` counts these rows alone; the others will be read again.
+    """
+
+    rows: TradeRows
+    absent: tuple[IdRange, ...] = ()
+
+
+@dataclass(slots=True)
+class _Jump:
+    """Ids that answers left out: how many of them showed both sides, and how many there were."""
+
+    sayings: int = 0
+    answers: int = 0
+
+
+@dataclass(slots=True)
+class Walk:
+    """A walk over ids, from behind `last_id` to `until_id` or to the first trade at `until_ns`; it goes forward only.
+
+    `last_id` None: begin with whatever the first answer begins with; 0: with the pair's first trade. `last_ns` is
+    the time of that trade, or of the moment to begin at. `before_id` is the first id known beyond: rows from it on
+    are not wanted. Ids missing from trades younger than `settled_ns` may still appear, and are never called absent.
+    """
+
+    last_id: int | None
+    last_ns: int | None
+    until_id: int | None = None
+    until_ns: int | None = None
+    before_id: int | None = None
+    settled_ns: int = 0
+    since: str = field(init=False)
+    is_done: bool = field(init=False, default=False)
+    _jumps: dict[IdRange, _Jump] = field(init=False, default_factory=dict)
+    _idle: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.since = self._place()
+        self._settle()
+
+    def take(self, rows: TradeRows, last: str | None) -> Taken:
+        """Take the answer to `since`: its rows, and its cursor as it came.
+
+        Raises Unavailable when answer after answer shows nothing of what is known to be there.
+        """
+        rows = self._numbered(rows)
+        if self.before_id is not None:
+            rows = _before(rows, self.before_id + 1)
+        ids = sorted(_ids(rows))
+        stop, absent = self._follow(ids, rows)
+        kept = self._without_known(rows if stop is None else _before(rows, stop))
+        advanced = self._advance(ids, kept, stop)
+        self._settle()
+        self._move(advanced, stop, last, len(ids))
+        return Taken(kept, tuple(absent))
+
+    def _follow(self, ids: list[int], rows: TradeRows) -> tuple[int | None, list[IdRange]]:
+        """The id at which the answer has to be asked for again, if any, and what is settled to be absent before it."""
+        absent: list[IdRange] = []
+        shown, last = {*ids}, self.last_id
+        for number in ids:
+            if last is not None and number > last + 1:
+                missing = IdRange(last + 1, number - 1)
+                jump = self._jumps.setdefault(missing, _Jump())
+                jump.answers += 1
+                jump.sayings += last in shown or (last == 0 and self.since == BEGINNING)
+                if jump.sayings < SAYINGS and jump.answers < PATIENCE:
+                    return number, absent
+                if jump.sayings >= SAYINGS and self._is_settled(number, rows):
+                    absent.append(missing)
+            last = number if last is None else max(last, number)
+        return None, absent
+
+    def _is_settled(self, number: int, rows: TradeRows) -> bool:
+        """Whether what is missing before a trade cannot merely be late."""
+        times = rows.frame.filter(pl.col("trade_id") >= number)["ns"]
+        return not times.is_empty() and int(times[0]) < self.settled_ns
+
+    def _advance(self, ids: list[int], kept: TradeRows, stop: int | None) -> bool:
+        """Move to the last id before `stop`; whether there was a new one, or a jump to ask about."""
+        reached = [number for number in ids if stop is None or number < stop]
+        newest = max(reached, default=None)
+        if newest is None or (self.last_id is not None and newest <= self.last_id):
+            return stop is not None
+        self.last_id = newest
+        times = kept.frame.filter(pl.col("trade_id") <= newest)["ns"]
+        if not times.is_empty():
+            self.last_ns = max(self.last_ns or 0, int(times[-1]))
+        return True
+
+    def _settle(self) -> None:
+        has_ids = self.last_id is not None and self.until_id is not None and self.last_id >= self.until_id
+        has_time = self.until_ns is not None and self.last_ns is not None and self.last_ns >= self.until_ns
+        self.is_done = has_ids or has_time
+
+    def _move(self, advanced: bool, stop: int | None, last: str | None, rows: int) -> None:
+        """Set what to ask next: from the trade before the jump, or from where the answer ended."""
+        self._idle = 0 if advanced else self._idle + 1
+        if self._idle >= PATIENCE:
+            raise Unavailable(
+                f"The exchange has trades behind id {self.last_id or 0}, up to {self.until_id}, but {PATIENCE} answers "
+                f"from {self.since} on showed none of them."
+            )
+        if stop is not None:
+            self.since = self._place()
+        elif last is not None and last.isdecimal() and int(last) > int(self.since):
+            self.since = last
+        elif rows >= PAGE_ROWS and not advanced and self.since == last:
+            # A whole page of one nanosecond: further trades of it cannot be asked for, those behind it can.
+            self.since = str(int(self.since) + 1)
+        else:
+            self.since = self._place()
+
+    def _place(self) -> str:
+        """The cursor just before the last trade."""
+        if self.last_ns is None:
+            return BEGINNING
+        return str(self.last_ns - MARGIN_NS)
+
+    def _numbered(self, rows: TradeRows) -> TradeRows:
+        """Rejected rows without an id stand for the ids that are missing in their place, where there are as many.
+
+        Kraken has given id 0 to many trades at once, with right ids on both sides (kraken-facts 5).
+        """
+        nameless = [placed.line for placed in rows.rejections if placed.trade_id is None]
+        if not nameless:
+            return rows
+        known = {**dict(rows.frame.select("line", "trade_id").iter_rows()), **_named(rows.rejections)}
+        numbers = _numbers_between(known, nameless, self.last_id)
+        return replace(
+            rows,
+            rejections=[
+                replace(placed, trade_id=numbers.get(placed.line)) if placed.trade_id is None else placed
+                for placed in rows.rejections
+            ],
+        )
+
+    def _without_known(self, rows: TradeRows) -> TradeRows:
+        """Rows of the answer before that were rejected then: once is enough, they count as duplicates now."""
+        last_id = self.last_id or 0
+        fresh = [placed for placed in rows.rejections if placed.trade_id is None or placed.trade_id > last_id]
+        return replace(rows, rejections=fresh)
+
+
+def _ids(rows: TradeRows) -> Iterable[int]:
+    yield from rows.frame["trade_id"].to_list()
+    yield from _named(rows.rejections).values()
+
+
+def _named(rejections: Iterable[PlacedRejection]) -> dict[int, int]:
+    return {placed.line: placed.trade_id for placed in rejections if placed.trade_id is not None}
+
+
+def _numbers_between(known: dict[int, int], nameless: list[int], before: int | None) -> dict[int, int]:
+    """Ids for the lines without one, for each group of them that fills the step between its neighbours exactly."""
+    numbers: dict[int, int] = {}
+    group: list[int] = []
+    waiting = set(nameless)
+    for line in sorted({*known, *waiting}):
+        if line in waiting:
+            group.append(line)
+            continue
+        if group and before is not None and known[line] - before - 1 == len(group):
+            numbers.update(zip(group, range(before + 1, known[line]), strict=True))
+        before, group = known[line], []
+    return numbers
+
+
+def _before(rows: TradeRows, stop: int) -> TradeRows:
+    """The rows with ids below `stop`, and those without one that come before it."""
+    behind = rows.frame.filter(pl.col("trade_id") >= stop)["line"].to_list()
+    cut = min(behind, default=None)
+
+    def is_before(placed: PlacedRejection) -> bool:
+        if placed.trade_id is not None:
+            return placed.trade_id < stop
+        return cut is None or placed.line < cut
+
+    frame = rows.frame.filter(pl.col("trade_id") < stop)
+    rejections = [placed for placed in rows.rejections if is_before(placed)]
+    return TradeRows(frame, rejections, frame.height + len(rejections))
