@@ -33,6 +33,7 @@ ENGINES = {"timescale": "krakendata.db.timescale", "postgresql": "krakendata.db.
 DATABASE_URL_EXAMPLE = (
     "timescale://krakendata:PASSWORD@localhost:5432/krakendata, or embedded: for a private server"
 )
+KRAKEN_REST_URL = "https://api.kraken.com"
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 # The shape of the customer's refresh policy for 5m (start 1 hour, end 5 minutes), in buckets.
@@ -101,6 +102,15 @@ class Environment:
                 f"{name} is not a whole number of at least {least}, for example {name}={default}."
             )
         return int(value)
+
+    def rate(self, name: str, default: float) -> float:
+        """Read times a second, 0.5 say; 0 is no limit."""
+        value = self.optional(name)
+        if value is None:
+            return default
+        if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) is None:
+            raise SettingError(f"{name} is not a number of 0 or more, for example {name}=0.5.")
+        return float(value)
 
     def duration(self, name: str, default: timedelta) -> timedelta:
         """Read a number and a unit (s m h d w), `90m` say."""
@@ -182,7 +192,7 @@ def _is_redis_address(url: str) -> bool:
 
 
 def krakendata(env: Environment) -> dict[str, Any]:
-    """Give the app's own settings, those of `.env.example`: whole numbers, and timedeltas for durations."""
+    """Give the app's own settings, those of `.env.example`: numbers, texts, and timedeltas for durations."""
     numbers = {
         "RETENTION_TRADES_DAYS": env.whole_number("RETENTION_TRADES_DAYS", 90),
         "RETENTION_CANDLES_DAYS": env.whole_number("RETENTION_CANDLES_DAYS", 365),
@@ -198,7 +208,36 @@ def krakendata(env: Environment) -> dict[str, Any]:
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
     jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
-    return {**numbers, **jobs, **_refresh_windows(env)}
+    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env)}
+
+
+def _exchange(env: Environment) -> dict[str, str | float]:
+    """Give where the exchange is and how often it may be called."""
+    url = env.optional("KRAKEN_REST_URL") or KRAKEN_REST_URL
+    if not _is_web_address(url):
+        raise SettingError(
+            f"KRAKEN_REST_URL is not the address of a web server, for example KRAKEN_REST_URL={KRAKEN_REST_URL}."
+        )
+    return {
+        "KRAKEN_REST_URL": url,
+        "KRAKEN_CALLS_PER_SECOND_PER_PAIR": env.rate("KRAKEN_CALLS_PER_SECOND_PER_PAIR", 1.0),
+        "KRAKEN_CALLS_PER_SECOND": env.rate("KRAKEN_CALLS_PER_SECOND", 5.0),
+    }
+
+
+def _is_web_address(url: str) -> bool:
+    """Tell whether it has a scheme and a host, and no account, which messages would show."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and "@" not in parts.netloc
+            and not parts.query + parts.fragment
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        return False
 
 
 def _refresh_windows(env: Environment) -> dict[str, timedelta]:

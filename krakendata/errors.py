@@ -14,8 +14,9 @@
             StorageRefused
         ImportFileError                         file and line
 
-The starred ones are transient: the same call may succeed later. Only the edges (tasks, commands, the
-reconnect loop) retry, and they ask only `error.transient`. A class's docstring is its default message.
+The starred ones are transient: the same call may succeed later. Only long deeds (a backfill, page by page) and the
+edges (tasks, commands, the reconnect loop) retry, and they ask only `error.transient`. A class's docstring is its
+default message.
 """
 
 from __future__ import annotations

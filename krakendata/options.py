@@ -5,6 +5,8 @@ from typing import Any
 
 from django.conf import settings
 
+from krakendata.kraken.pacing import Limits
+from krakendata.kraken.rest import KRAKEN
 from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
 from krakendata.types import INTERVALS, Interval
 
@@ -29,6 +31,21 @@ def upkeep_settings() -> UpkeepSettings:
             if interval.parent is not None
         },
         scheduled=given.get("DATABASE_JOBS", True),
+    )
+
+
+def rest_url() -> str:
+    """Where the exchange's REST API is."""
+    return str(options().get("KRAKEN_REST_URL", KRAKEN))
+
+
+def call_limits() -> Limits:
+    """How often the exchange may be called."""
+    given = options()
+    defaults = Limits()
+    return Limits(
+        per_pair=given.get("KRAKEN_CALLS_PER_SECOND_PER_PAIR", defaults.per_pair),
+        per_address=given.get("KRAKEN_CALLS_PER_SECOND", defaults.per_address),
     )
 
 

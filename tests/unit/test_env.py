@@ -175,6 +175,41 @@ def test_a_pool_smaller_than_its_least_is_refused() -> None:
         env.krakendata(of(POOL_MIN_SIZE="5", POOL_MAX_SIZE="4"))
 
 
+def test_the_exchange_is_kraken_at_the_pace_it_recommends() -> None:
+    settings = env.krakendata(of())
+    assert settings["KRAKEN_REST_URL"] == "https://api.kraken.com"
+    assert (settings["KRAKEN_CALLS_PER_SECOND_PER_PAIR"], settings["KRAKEN_CALLS_PER_SECOND"]) == (1, 5)
+
+
+def test_a_rate_may_be_a_fraction_or_none() -> None:
+    settings = env.krakendata(of(KRAKEN_CALLS_PER_SECOND_PER_PAIR="0.5", KRAKEN_CALLS_PER_SECOND="0"))
+    assert (settings["KRAKEN_CALLS_PER_SECOND_PER_PAIR"], settings["KRAKEN_CALLS_PER_SECOND"]) == (0.5, 0)
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "1e3", "1/2", "fast", ".5"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="^KRAKEN_CALLS_PER_SECOND is not a number of 0 or more"):
+        env.krakendata(of(KRAKEN_CALLS_PER_SECOND=text))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.kraken.com",
+        "wss://ws.kraken.com/v2",
+        "https://",
+        "https://host:port",
+        "https://me:hunter2@host",
+        "https://host?key=hunter2",
+        "http://[hunter2",
+    ],
+)
+def test_an_address_that_is_not_of_a_web_server_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(SettingError, match="^KRAKEN_REST_URL is not the address of a web server") as caught:
+        env.krakendata(of(KRAKEN_REST_URL=url))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_flag_is_yes_or_no() -> None:
     assert of(DEBUG="True").flag("DEBUG", default=False)
     with pytest.raises(SettingError, match="^DEBUG is neither yes nor no"):
