@@ -23,6 +23,7 @@ from django.conf import settings as django_settings
 from pytest_django.fixtures import Settings
 from redis.asyncio import Redis
 
+from config.env import ROOT
 from krakendata.errors import KrakenError, RateLimited, Refused, Unavailable
 from krakendata.kraken import rest as rest_module
 from krakendata.kraken.pacers import LocalPacer, RedisPacer
@@ -413,8 +414,9 @@ asyncio.run(main(*sys.argv[1:]))
 def test_two_processes_keep_one_limit_and_use_it() -> None:
     arguments = [sys.executable, "-c", CALLER, redis_url(), f"test-{uuid4()}"]
     callers = [
-        subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]  # fmt: skip
+        subprocess.Popen(arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     for caller in callers:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "ready\n"
