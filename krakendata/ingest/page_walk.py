@@ -51,21 +51,31 @@ class _Jump:
     answers: int = 0
 
 
-@dataclass(slots=True)
-class Walk:
-    """A walk over ids, from behind `last_id` to `until_id` or to the first trade at `until_ns`; it goes forward only.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a walk ends: with the id `until_id` or with the first trade at `until_ns`, whichever comes first.
 
-    `last_id` None: begin with whatever the first answer begins with; 0: with the pair's first trade. `last_ns` is
-    the time of that trade, or of the moment to begin at. `before_id` is the first id known beyond: rows from it on
-    are not wanted. Ids missing from trades younger than `settled_ns` may still appear, and are never called absent.
+    `before_id` is the first id known beyond: rows behind it are not wanted. Ids missing before trades younger than
+    `settled_ns` may still appear, and are never called absent.
     """
 
-    last_id: int | None
-    last_ns: int | None
     until_id: int | None = None
     until_ns: int | None = None
     before_id: int | None = None
     settled_ns: int = 0
+
+
+@dataclass(slots=True)
+class Walk:
+    """A walk over ids from behind `last_id` to its target; it goes forward only.
+
+    `last_id` None: begin with whatever the first answer begins with; 0: with the pair's first trade. `last_ns` is
+    the time of that trade, or of the moment to begin at.
+    """
+
+    last_id: int | None
+    last_ns: int | None
+    target: Target
     since: str = field(init=False)
     is_done: bool = field(init=False, default=False)
     _jumps: dict[IdRange, _Jump] = field(init=False, default_factory=dict)
@@ -81,8 +91,8 @@ class Walk:
         Raises Unavailable when answer after answer shows nothing of what is known to be there.
         """
         rows = self._numbered(rows)
-        if self.before_id is not None:
-            rows = _before(rows, self.before_id + 1)
+        if self.target.before_id is not None:
+            rows = _before(rows, self.target.before_id + 1)
         ids = sorted(_ids(rows))
         stop, absent = self._follow(ids, rows)
         kept = self._without_known(rows if stop is None else _before(rows, stop))
@@ -111,7 +121,7 @@ class Walk:
     def _is_settled(self, number: int, rows: TradeRows) -> bool:
         """Whether what is missing before a trade cannot merely be late."""
         times = rows.frame.filter(pl.col("trade_id") >= number)["ns"]
-        return not times.is_empty() and int(times[0]) < self.settled_ns
+        return not times.is_empty() and int(times[0]) < self.target.settled_ns
 
     def _advance(self, ids: list[int], kept: TradeRows, stop: int | None) -> bool:
         """Move to the last id before `stop`; whether there was a new one, or a jump to ask about."""
@@ -126,8 +136,16 @@ class Walk:
         return True
 
     def _settle(self) -> None:
-        has_ids = self.last_id is not None and self.until_id is not None and self.last_id >= self.until_id
-        has_time = self.until_ns is not None and self.last_ns is not None and self.last_ns >= self.until_ns
+        has_ids = (
+            self.last_id is not None
+            and self.target.until_id is not None
+            and self.last_id >= self.target.until_id
+        )
+        has_time = (
+            self.target.until_ns is not None
+            and self.last_ns is not None
+            and self.last_ns >= self.target.until_ns
+        )
         self.is_done = has_ids or has_time
 
     def _move(self, advanced: bool, stop: int | None, last: str | None, rows: int) -> None:
@@ -135,8 +153,8 @@ class Walk:
         self._idle = 0 if advanced else self._idle + 1
         if self._idle >= PATIENCE:
             raise Unavailable(
-                f"The exchange has trades behind id {self.last_id or 0}, up to {self.until_id}, but {PATIENCE} answers "
-                f"from {self.since} on showed none of them."
+                f"The exchange has trades behind id {self.last_id or 0}, up to {self.target.until_id}, "
+                f"but {PATIENCE} answers from {self.since} on showed none of them."
             )
         if stop is not None:
             self.since = self._place()

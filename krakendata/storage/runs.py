@@ -24,8 +24,18 @@ async def start_run(
             query("start_run"), {"kind": kind, "parameters": Jsonb(parameters), "total": total, "unit": unit}
         )
         ((run_id,),) = await cursor.fetchall()
-        await connection.execute(query("hold_run"), {"run": run_id})
+        await hold_run(connection, run_id)
     return int(run_id)
+
+
+async def hold_run(connection: Connection, run_id: int) -> None:
+    """Show that somebody is at work on the run, as long as the connection lives."""
+    await connection.execute(query("hold_run"), {"run": run_id})
+
+
+async def set_run_total(connection: Connection, run_id: int, done: int, total: int) -> None:
+    """Record how much a run has to do, and how much of that was done before it."""
+    await connection.execute(query("set_run_total"), {"run": run_id, "done": done, "total": total})
 
 
 async def finish_run(connection: Connection, run_id: int, state: str, error: str = "") -> None:

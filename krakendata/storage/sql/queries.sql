@@ -164,6 +164,14 @@ WHERE state = 'running' AND kind = %(kind)s
   AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                   AND classid = (hashtext('krakendata run')::bigint & 4294967295)::oid AND objid = id::integer::oid AND objsubid = 2)
 
+-- name: set_run_total
+UPDATE sync_runs SET done = %(done)s, total = %(total)s, updated_at = now() WHERE id = %(run)s
+
+-- name: notice_lost_peer
+-- A machine that lost its power says no farewell: its locks are free a minute later, not after the two hours of TCP.
+SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false)
+
 -- name: advance_run
 UPDATE sync_runs SET updated_at = now(), done = done + %(done)s, read = read + %(read)s, stored = stored + %(stored)s,
     folded = folded + %(folded)s, duplicate = duplicate + %(duplicate)s, rejected = rejected + %(rejected)s

@@ -1,0 +1,290 @@
+"""One pair's gaps filled by REST Trades: forwards, or the newest first in windows that reach back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from krakendata.fields import KRAKEN_OPENED_NS
+from krakendata.gaps import Edge, Gap, TradeCheck
+from krakendata.ingest.asking import ask
+from krakendata.ingest.page_rows import read_page
+from krakendata.ingest.page_walk import MARGIN_NS, Taken, Target, Walk
+from krakendata.ingest.page_writer import PageWriter
+from krakendata.ingest.takeover import NS_PER_MINUTE, NS_PER_UNIT
+from krakendata.ingest.trade_frame import TradeRows
+from krakendata.kraken.rest import KrakenRest
+from krakendata.storage.bulk import Counts
+from krakendata.types import ns_of
+
+# REST may lag a little (kraken-facts 1.3): an answer proves the time up to so long before it was asked for.
+REST_LAG = timedelta(seconds=10)
+
+# A trade missing among younger ones may still come; later its absence is the exchange's last word.
+SETTLED_AFTER = timedelta(minutes=10)
+
+# Pages that wait while one block is written: enough to keep the exchange busy, few enough to forget.
+PAGES_AHEAD = 10
+
+# A window back in time begins as an hour and is to bring between 10 and 50 pages.
+FIRST_WINDOW_NS = 60 * NS_PER_MINUTE
+FEW_TRADES, MANY_TRADES = 10_000, 50_000
+
+# How far before the first moment wanted a trade is looked for, that nothing may be missing between the two.
+PROBES_NS = tuple(NS_PER_MINUTE * 8**power for power in range(8))
+
+# While the past arrives, the newest trades are asked for this often.
+HEAD_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A page of trades as judged; `checked_ns` is the time that it is surely not older than."""
+
+    rows: TradeRows
+    last: str | None
+    checked_ns: int
+
+    @property
+    def first(self) -> Edge | None:
+        """The trade with the lowest id."""
+        return _edge(self.rows.frame.sort("trade_id").head(1))
+
+    @property
+    def newest(self) -> Edge | None:
+        """The trade with the highest id."""
+        return _edge(self.rows.frame.sort("trade_id").tail(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Where a walk led: the first trade it met, how many it met, and the last."""
+
+    first: Edge | None
+    rows: int
+    last: Edge | None
+
+
+class Stopped(Exception):
+    """Somebody asked to stop; everything written so far stands."""
+
+
+class PairBackfill:
+    """Fills gaps of one pair; `writer` is where its pages go, and `written` is told after each block.
+
+    `pair` is the altname, which the exchange is asked for. `should_stop` is looked at between pages.
+    """
+
+    def __init__(
+        self,
+        rest: KrakenRest,
+        pair: str,
+        writer: PageWriter,
+        *,
+        clock: Callable[[], datetime],
+        written: Callable[[Counts], Awaitable[None]],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._rest = rest
+        self._pair = pair
+        self._writer = writer
+        self._clock = clock
+        self._written = written
+        self._should_stop = should_stop
+        self._head: Edge | None = None
+        self._head_asked = time.monotonic()
+
+    async def fill(
+        self, gap: Gap, since: datetime | None, until: datetime | None, newest_first: bool
+    ) -> None:
+        """Fill one gap: its ids between `since` and `until`, as far as the exchange has them.
+
+        Raises KrakenError, StorageError, and Stopped.
+        """
+        since_ns = None if since is None else ns_of(since)
+        until_ns = None if until is None else ns_of(until)
+        if gap.before is None and until_ns is None:
+            await self._fill_tail(gap.after, since_ns, newest_first)
+            return
+        # The exchange may have nothing at `until`: its newest trade is an end too.
+        end = gap.before or (await self._ask_newest()).newest
+        if end is None:
+            return
+        if not newest_first:
+            target = self._target(gap.before, end.trade_id, until_ns)
+            await self._follow(*await self._walk_from(gap.after, since_ns, target))
+        elif gap.before is not None and (until_ns is None or gap.before.ns < until_ns):
+            await self._fill_backwards(gap.after, gap.before, since_ns)
+        else:
+            last = end.ns + 1 if until_ns is None else min(end.ns + 1, until_ns)
+            await self._fill_backwards(gap.after, None, since_ns, Target(end.trade_id, last))
+
+    async def ask_since(self, since: str | None) -> Answer:
+        """One page; without `since` the newest trades."""
+        if self._should_stop():
+            raise Stopped
+        answer = await ask(lambda: self._rest.trades(self._pair, since))
+        rows = await asyncio.to_thread(read_page, answer.page.rows, self._writer.symbol, self._clock())
+        surely = min(answer.asked_at, answer.answered_at or answer.asked_at) - REST_LAG
+        return Answer(rows, answer.page.last, ns_of(surely))
+
+    async def _fill_tail(self, after: Edge | None, since_ns: int | None, newest_first: bool) -> None:
+        """From what is held to the newest trade there is, and record when that was."""
+        answer = await self._ask_newest()
+        newest = answer.newest
+        if newest is None:
+            if after is None:
+                await self._write([], is_end=True, check=TradeCheck(0, answer.checked_ns))
+            return
+        if newest_first and not _joins(after, answer):
+            await self._follow(Walk(None, None, self._target(None, newest.trade_id)), answer)
+            self._head = newest
+            await self._fill_backwards(after, answer.first, since_ns)
+            await self._catch_up(self._head)
+            return
+        if not _joins(after, answer):
+            walk = await self._walk_from(after, since_ns, self._target(None, newest.trade_id))
+            after = (await self._follow(*walk)).last
+            answer = await self._ask_newest()
+        await self._catch_up(after, answer)
+
+    async def _catch_up(self, after: Edge | None, answer: Answer | None = None) -> None:
+        """Bring in what is newer than `after`, until an answer joins it; that answer proves the time up to it."""
+        answer = answer or await self._ask_newest()
+        while not _joins(after, answer):
+            after = (await self._follow(self._walk_to_newest(after, answer))).last or after
+            answer = await self._ask_newest()
+        newest = answer.newest
+        check = TradeCheck(newest.trade_id, answer.checked_ns) if newest else None
+        await self._follow(self._walk_to_newest(after, answer), answer, check=check)
+        self._head = newest or after
+
+    def _walk_to_newest(self, after: Edge | None, answer: Answer) -> Walk:
+        newest = answer.newest
+        target = self._target(None, newest.trade_id if newest else 0)
+        return Walk(after.trade_id, after.ns, target) if after is not None else Walk(0, None, target)
+
+    async def _fill_backwards(
+        self, after: Edge | None, before: Edge | None, since_ns: int | None, end: Target | None = None
+    ) -> None:
+        """Windows back from `before` to `after`, or until a trade before `since_ns` is held.
+
+        Where no trade beyond is held, `end` says with what id and at what time the first window ends.
+        """
+        reached = before.ns if before is not None else (end and end.until_ns) or ns_of(self._clock())
+        width = FIRST_WINDOW_NS
+        while before is None or before.trade_id > 1:
+            if since_ns is not None and before is not None and before.ns < since_ns:
+                return
+            start = (reached - width) // NS_PER_UNIT * NS_PER_UNIT
+            if since_ns is not None and start < since_ns < reached:
+                # From here on a single trade is looked for, in small steps that grow.
+                start, width = since_ns, PROBES_NS[0] // 4
+            target = end if before is None and end is not None else self._target(before, None)
+            if after is not None and start <= after.ns:
+                await self._follow(Walk(after.trade_id, after.ns, target))
+                return
+            if start < KRAKEN_OPENED_NS:
+                await self._follow(Walk(0, None, target))
+                return
+            opens_ns = -(-start // NS_PER_MINUTE) * NS_PER_MINUTE
+            followed = await self._follow(Walk(None, start, target), opens_ns=opens_ns)
+            before, reached = followed.first or before, start
+            if followed.rows < FEW_TRADES:
+                width *= 4
+            elif followed.rows > MANY_TRADES:
+                width //= 2
+            await self._keep_head()
+
+    async def _keep_head(self) -> None:
+        if self._head is not None and time.monotonic() - self._head_asked > HEAD_SECONDS:
+            await self._catch_up(self._head)
+
+    async def _walk_from(
+        self, after: Edge | None, since_ns: int | None, target: Target
+    ) -> tuple[Walk, Answer | None]:
+        """A walk forwards, and its first answer where that was asked for already.
+
+        From a time on it begins with a trade before that time, so that nothing can be missing between the two.
+        """
+        if after is not None:
+            return Walk(after.trade_id, after.ns, target), None
+        for probe in PROBES_NS if since_ns is not None else ():
+            start = (since_ns or 0) - probe
+            if start < KRAKEN_OPENED_NS:
+                break
+            answer = await self.ask_since(str(start - MARGIN_NS))
+            first = answer.first
+            if first is not None and first.ns < (since_ns or 0):
+                return Walk(None, start, target), answer
+        return Walk(0, None, target), None
+
+    def _target(self, before: Edge | None, until_id: int | None, until_ns: int | None = None) -> Target:
+        """Where a walk ends: with the id before `before`, or with `until_id`, or at a time."""
+        settled_ns = ns_of(self._clock() - SETTLED_AFTER)
+        if before is not None:
+            return Target(before.trade_id - 1, until_ns, before.trade_id, settled_ns)
+        return Target(until_id, until_ns, None, settled_ns)
+
+    async def _ask_newest(self) -> Answer:
+        self._head_asked = time.monotonic()
+        return await self.ask_since(None)
+
+    async def _follow(
+        self,
+        walk: Walk,
+        first: Answer | None = None,
+        *,
+        check: TradeCheck | None = None,
+        opens_ns: int | None = None,
+    ) -> Followed:
+        """Walk to the end; while one block is written the next pages are asked for."""
+        self._writer.begin(opens_ns)
+        waiting: list[Taken] = []
+        writing: asyncio.Task[None] | None = None
+        beginning: Edge | None = None
+        rows = 0
+        try:
+            async for taken in self._pages(walk, first):
+                beginning = beginning or _edge(taken.rows.frame.sort("trade_id").head(1))
+                rows += taken.rows.frame.height
+                waiting.append(taken)
+                if writing is not None and (writing.done() or len(waiting) >= PAGES_AHEAD):
+                    await writing
+                    writing = None
+                if writing is None:
+                    writing = asyncio.create_task(self._write(waiting, is_end=False))
+                    waiting = []
+        finally:
+            if writing is not None:
+                # A block that is being written is written to its end, whatever happened meanwhile.
+                await asyncio.wait([writing])
+        if writing is not None:
+            await writing
+        await self._write(waiting, is_end=True, check=check)
+        last = Edge(walk.last_id, walk.last_ns or 0) if walk.last_id else None
+        return Followed(beginning, rows, last)
+
+    async def _pages(self, walk: Walk, first: Answer | None) -> AsyncIterator[Taken]:
+        answer = first
+        while not walk.is_done:
+            answer = answer or await self.ask_since(walk.since)
+            yield walk.take(answer.rows, answer.last)
+            answer = None
+
+    async def _write(self, taken: list[Taken], *, is_end: bool, check: TradeCheck | None = None) -> None:
+        await self._written(await self._writer.write(taken, is_end=is_end, check=check))
+
+
+def _joins(after: Edge | None, answer: Answer) -> bool:
+    """Whether an answer goes on where `after` ends, without a step between the two."""
+    first = answer.first
+    reached = after.trade_id if after is not None else 0
+    return first is None or first.trade_id <= reached + 1
+
+
+def _edge(row: pl.DataFrame) -> Edge | None:
+    return None if row.is_empty() else Edge(int(row["trade_id"][0]), int(row["ns"][0]))

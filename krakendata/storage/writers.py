@@ -1,0 +1,123 @@
+"""A few connections to write with, and one that keeps locks: what a deed that waits for the exchange holds.
+
+Connections to write with are lent for a block, so nobody holds one while it waits. The locks of jobs and runs belong
+to a session, so one more connection keeps them all and does nothing else.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from krakendata.storage import runs
+from krakendata.storage.bulk import prepare_writer
+from krakendata.storage.conninfo import arguments_from_url
+from krakendata.storage.pool import CONNECT_SECONDS, WAIT_SECONDS, translated_errors
+from krakendata.storage.sessions import connect
+from krakendata.storage.sql import query
+
+Connection = AsyncConnection[Any]
+
+
+class Writers:
+    """Up to `size` writing connections in autocommit, and the keeper of locks; an async context manager.
+
+    `database` is an address or psycopg's connection arguments. After a restart of the server connections come back by
+    themselves; the locks do not: their holder asks for them again.
+    """
+
+    def __init__(self, database: str | Mapping[str, Any], size: int) -> None:
+        self._arguments = arguments_from_url(database) if isinstance(database, str) else dict(database)
+        self._pool = AsyncConnectionPool(
+            # The statements' plans depend on the time they are asked for: none is kept.
+            kwargs={
+                "connect_timeout": CONNECT_SECONDS,
+                **self._arguments,
+                "autocommit": True,
+                "prepare_threshold": None,
+            },
+            min_size=0,
+            max_size=size,
+            timeout=WAIT_SECONDS,
+            configure=prepare_writer,
+            check=AsyncConnectionPool.check_connection,
+            name="krakendata writers",
+            open=False,
+        )
+        self._keeper: Connection | None = None
+        self._keeping = AsyncExitStack()
+        self._one_at_a_time = asyncio.Lock()
+        self._symbols: set[str] = set()
+        self._runs: set[int] = set()
+
+    async def __aenter__(self) -> Self:
+        async with self._keeper_alone():
+            await self._pool.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.close()
+        await self._keeping.aclose()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection for a block; the driver's errors become StorageErrors."""
+        with translated_errors():
+            async with self._pool.connection() as connection:
+                yield connection
+
+    async def try_job_lock(self, symbol: str) -> bool:
+        """Try to become the only import or backfill of a symbol, until it is released or this ends."""
+        async with self._keeper_alone() as keeper:
+            if symbol not in self._symbols and await runs.try_job_lock(keeper, symbol):
+                self._symbols.add(symbol)
+            return symbol in self._symbols
+
+    async def release_job_lock(self, symbol: str) -> None:
+        """Let the next one go on."""
+        async with self._keeper_alone() as keeper:
+            if symbol in self._symbols:
+                self._symbols.discard(symbol)
+                await runs.release_job_lock(keeper, symbol)
+
+    async def start_run(self, kind: str, parameters: dict[str, Any], unit: str = "trades") -> int:
+        """Record that a deed begins, and hold its run until `finish_run`; give its id."""
+        async with self._keeper_alone() as keeper:
+            run_id = await runs.start_run(keeper, kind, parameters, None, unit)
+            self._runs.add(run_id)
+            return run_id
+
+    async def set_run_total(self, run_id: int, done: int, total: int) -> None:
+        """Record how much there is to do, and how much of it was done before."""
+        async with self.connection() as connection:
+            await runs.set_run_total(connection, run_id, done, total)
+
+    async def finish_run(self, run_id: int, state: str, error: str = "") -> None:
+        """Record how a run ended: `done`, `failed` or `stopped`."""
+        self._runs.discard(run_id)
+        async with self._keeper_alone() as keeper:
+            await runs.finish_run(keeper, run_id, state, error)
+
+    @asynccontextmanager
+    async def _keeper_alone(self) -> AsyncIterator[Connection]:
+        async with self._one_at_a_time:
+            with translated_errors():
+                yield await self._kept()
+
+    async def _kept(self) -> Connection:
+        """The keeper; a new one, without the symbols' locks, where the server went away."""
+        if self._keeper is None or self._keeper.closed:
+            await self._keeping.aclose()
+            self._keeping = AsyncExitStack()
+            self._symbols.clear()
+            self._keeper = await self._keeping.enter_async_context(connect(self._arguments))
+            await self._keeper.execute(query("notice_lost_peer"))
+            for run_id in self._runs:
+                await runs.hold_run(self._keeper, run_id)
+        return self._keeper
