@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from krakendata.errors import UnknownInterval, UnknownSymbol
+from krakendata.errors import Refused, UnknownInterval, UnknownSymbol
 
 __all__ = [
     "EPOCH",
+    "GONE",
     "INTERVALS",
     "HistoricalCandle",
     "Interval",
@@ -286,6 +287,7 @@ class HistoricalCandle:
 
 # The two assets whose v2 name is not the one in `wsname`; no others in 1,450 pairs (kraken-facts 3).
 _V2_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
+_REST_NAMES = {v2: old for old, v2 in _V2_NAMES.items()}
 
 # Every quote currency of the full pair list of July 2025 (kraken-facts 1.6), longest first: ETHPYUSD is
 # ETH/PYUSD, not ETHPY/USD.
@@ -320,13 +322,19 @@ def is_symbol(text: str) -> bool:
     return _SYMBOL.fullmatch(text) is not None
 
 
+# What we call a pair that the exchange lists no more, or by another symbol; its other words stay as it says them.
+DELISTED, RENAMED = "delisted", "renamed"
+GONE = (DELISTED, RENAMED)
+
+
 @dataclass(frozen=True)
 class Pair:
     """One market of the exchange in its four spellings.
 
     `symbol` is the v2 name and ours (BTC/USD), `key` REST's (XXBTZUSD), `altname` also the stem of archive
     files (XBTUSD), `wsname` the old WebSocket's (XBT/USD). `base` and `quote` are the two halves of
-    `symbol`. `status` is the exchange's word as it came ("online"), "unknown" when it gave none.
+    `symbol`. `status` is the exchange's word as it came ("online"), "unknown" when it gave none, or ours, one of
+    GONE, when it is listed no more.
     """
 
     symbol: str
@@ -338,6 +346,11 @@ class Pair:
     status: str
     price_decimals: int
     volume_decimals: int
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the exchange lists it no more; its key, altname and wsname may be another's today."""
+        return self.status in GONE
 
 
 def pairs_from_asset_pairs(result: Mapping[str, Mapping[str, object]]) -> list[Pair]:
@@ -407,7 +420,8 @@ class Symbols:
         self._by_symbol = {pair.symbol: pair for pair in self.pairs}
         self._by_name = {
             name: pair.symbol
-            for pair in self.pairs
+            # The last one wins: of two pairs with one name, that which is listed today.
+            for pair in sorted(self.pairs, key=lambda pair: not pair.is_gone)
             for name in (pair.wsname, pair.altname, pair.key, pair.symbol)
         }
 
@@ -429,3 +443,27 @@ class Symbols:
     def pair(self, name: str) -> Pair | None:
         """What the list says of `name` (any spelling); None when it is not listed."""
         return self._by_symbol.get(self._by_name.get(name, name))
+
+    def altname(self, symbol: str) -> str:
+        """The name to ask REST with: XBTUSD for BTC/USD. A pair that is not listed gets its name by rule.
+
+        Raises UnknownSymbol for what is no pair's name, and Refused where the name is another pair's today:
+        its trades would be taken for those of `symbol`.
+        """
+        pair = self.pair(symbol)
+        asked = pair.symbol if pair else self.resolve(symbol)
+        altname = pair.altname if pair else _altname(asked)
+        owner = self._by_name.get(altname, asked)
+        if owner != asked:
+            raise Refused(
+                f"The exchange lists {asked} no more, and its name {altname} is {owner} today: ask for {owner}. "
+                f"What was collected of {asked} stays."
+            )
+        return altname
+
+
+def _altname(symbol: str) -> str:
+    """XBTUSD from BTC/USD, ETHCAD.d from ETH/CAD.d."""
+    dark = _DARK_POOL if symbol.endswith(_DARK_POOL) else ""
+    sides = symbol.removesuffix(_DARK_POOL).split("/")
+    return "".join(_REST_NAMES.get(side, side) for side in sides) + dark

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krakendata.errors import UnknownInterval, UnknownSymbol
+from krakendata.errors import Refused, UnknownInterval, UnknownSymbol
 from krakendata.types import (
     INTERVALS,
     HistoricalCandle,
@@ -271,6 +271,55 @@ def test_the_list_tells_about_a_pair_by_any_spelling(pairs: list[Pair]) -> None:
     found = {symbols.pair(name) for name in ("BTC/USD", "XXBTZUSD", "XBTUSD", "XBT/USD")}
     assert [pair.altname for pair in found if pair] == ["XBTUSD"]
     assert symbols.pair("ABC/XYZ") is None
+
+
+def test_the_exchange_is_asked_by_the_altname_of_its_list(pairs: list[Pair]) -> None:
+    symbols = Symbols(pairs)
+    assert [symbols.altname(pair.symbol) for pair in pairs] == [pair.altname for pair in pairs]
+
+
+def test_without_a_list_the_exchange_is_asked_by_the_name_of_the_rule(pairs: list[Pair]) -> None:
+    symbols = Symbols()
+    assert [symbols.altname(pair.symbol) for pair in pairs] == [pair.altname for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "altname"),
+    [
+        ("BTC/USD", "XBTUSD"),
+        ("DOGE/BTC", "XDGXBT"),
+        ("ETH/BTC.d", "ETHXBT.d"),
+        ("AAPLx/USD", "AAPLxUSD"),
+        ("XBT/USD", "XBTUSD"),
+        ("XXBTZUSD", "XBTUSD"),
+    ],
+)
+def test_a_pair_nobody_listed_is_asked_for_by_rule(symbol: str, altname: str) -> None:
+    assert Symbols().altname(symbol) == altname
+
+
+def test_what_is_no_pair_cannot_be_asked_for() -> None:
+    with pytest.raises(UnknownSymbol):
+        Symbols().altname("btc/usd")
+
+
+def renamed_pairs(pairs: list[Pair]) -> list[Pair]:
+    """MATIC/USD gone, and its names POL/USD's; the gone one both before and behind."""
+    names = {"key": "MATICUSD", "altname": "MATICUSD", "wsname": "MATIC/USD"}
+    gone = replace(pairs[0], symbol="MATIC/USD", base="MATIC", quote="USD", status="renamed", **names)
+    return [gone, replace(gone, symbol="POL/USD", base="POL", wsname="POL/USD", status="online"), gone]
+
+
+def test_a_name_that_two_pairs_bore_is_that_of_the_listed_one(pairs: list[Pair]) -> None:
+    symbols = Symbols(renamed_pairs(pairs))
+    assert symbols.resolve("MATICUSD") == "POL/USD"
+    assert symbols.resolve("MATIC/USD") == "MATIC/USD"
+    assert symbols.altname("POL/USD") == "MATICUSD"
+
+
+def test_a_pair_whose_name_is_anothers_today_is_not_asked_for(pairs: list[Pair]) -> None:
+    with pytest.raises(Refused, match="MATICUSD is POL/USD today: ask for POL/USD"):
+        Symbols(renamed_pairs(pairs)).altname("MATIC/USD")
 
 
 def test_a_tokenized_asset_keeps_its_lower_case(samples: Path) -> None:
