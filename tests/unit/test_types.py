@@ -303,23 +303,22 @@ def test_what_is_no_pair_cannot_be_asked_for() -> None:
         Symbols().altname("btc/usd")
 
 
-def renamed_pairs(pairs: list[Pair]) -> list[Pair]:
+def renamed_pairs() -> list[Pair]:
     """MATIC/USD gone, and its names POL/USD's; the gone one both before and behind."""
-    names = {"key": "MATICUSD", "altname": "MATICUSD", "wsname": "MATIC/USD"}
-    gone = replace(pairs[0], symbol="MATIC/USD", base="MATIC", quote="USD", status="renamed", **names)
+    gone = Pair("MATIC/USD", "MATICUSD", "MATICUSD", "MATIC/USD", "MATIC", "USD", "renamed", 4, 8)
     return [gone, replace(gone, symbol="POL/USD", base="POL", wsname="POL/USD", status="online"), gone]
 
 
-def test_a_name_that_two_pairs_bore_is_that_of_the_listed_one(pairs: list[Pair]) -> None:
-    symbols = Symbols(renamed_pairs(pairs))
+def test_a_name_that_two_pairs_bore_is_that_of_the_listed_one() -> None:
+    symbols = Symbols(renamed_pairs())
     assert symbols.resolve("MATICUSD") == "POL/USD"
     assert symbols.resolve("MATIC/USD") == "MATIC/USD"
     assert symbols.altname("POL/USD") == "MATICUSD"
 
 
-def test_a_pair_whose_name_is_anothers_today_is_not_asked_for(pairs: list[Pair]) -> None:
+def test_a_pair_whose_name_is_anothers_today_is_not_asked_for() -> None:
     with pytest.raises(Refused, match="MATICUSD is POL/USD today: ask for POL/USD"):
-        Symbols(renamed_pairs(pairs)).altname("MATIC/USD")
+        Symbols(renamed_pairs()).altname("MATIC/USD")
 
 
 def test_a_tokenized_asset_keeps_its_lower_case(samples: Path) -> None:
