@@ -45,10 +45,30 @@ class Taken:
 
 @dataclass(slots=True)
 class _Jump:
-    """Ids that answers left out: how many of them showed both sides, and how many there were."""
+    """Ids that answers left out: how many there were, how many showed both sides, and from where to where those went.
 
-    sayings: int = 0
+    An answer may be an old one repeated, so two that show the very same rows are not yet two sayings.
+    """
+
     answers: int = 0
+    sayings: int = 0
+    shown: set[tuple[int, int]] = field(default_factory=set)
+
+    def note(self, ids: list[int], shows_both_sides: bool) -> None:
+        self.answers += 1
+        if shows_both_sides:
+            self.sayings += 1
+            self.shown.add((ids[0], ids[-1]))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is worth asking again."""
+        return len(self.shown) < SAYINGS and self.answers < PATIENCE
+
+    @property
+    def is_said(self) -> bool:
+        """Whether the exchange has said often enough that it does not have them."""
+        return not self.is_open and self.sayings >= SAYINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +129,10 @@ class Walk:
             if last is not None and number > last + 1:
                 missing = IdRange(last + 1, number - 1)
                 jump = self._jumps.setdefault(missing, _Jump())
-                jump.answers += 1
-                jump.sayings += last in shown or (last == 0 and self.since == BEGINNING)
-                if jump.sayings < SAYINGS and jump.answers < PATIENCE:
+                jump.note(ids, last in shown or (last == 0 and self.since == BEGINNING))
+                if jump.is_open:
                     return number, absent
-                if jump.sayings >= SAYINGS and self._is_settled(number, rows):
+                if jump.is_said and self._is_settled(number, rows):
                     absent.append(missing)
             last = number if last is None else max(last, number)
         return None, absent
@@ -182,11 +201,14 @@ class Walk:
             return rows
         known = {**dict(rows.frame.select("line", "trade_id").iter_rows()), **_named(rows.rejections)}
         numbers = _numbers_between(known, nameless, self.last_id)
+        # Behind the last row with an id nothing shows which ids they stand for: the trade that comes next will.
+        last = max(known, default=max(nameless))
         return replace(
             rows,
             rejections=[
                 replace(placed, trade_id=numbers.get(placed.line)) if placed.trade_id is None else placed
                 for placed in rows.rejections
+                if placed.trade_id is not None or placed.line <= last
             ],
         )
 

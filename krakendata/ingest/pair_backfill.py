@@ -75,7 +75,8 @@ class Stopped(Exception):
 class PairBackfill:
     """Fills gaps of one pair; `writer` is where its pages go, and `written` is told after each block.
 
-    `pair` is the altname, which the exchange is asked for. `should_stop` is looked at between pages.
+    `pair` is the altname, which the exchange is asked for. `should_stop` is looked at between pages. `calls` counts
+    the answers of the exchange.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class PairBackfill:
         self._clock = clock
         self._written = written
         self._should_stop = should_stop
+        self.calls = 0
         self._head: Edge | None = None
         self._head_asked = time.monotonic()
 
@@ -122,11 +124,18 @@ class PairBackfill:
             last = end.ns + 1 if until_ns is None else min(end.ns + 1, until_ns)
             await self._fill_backwards(gap.after, None, since_ns, Target(end.trade_id, last))
 
+    async def edge_at(self, moment: datetime | None) -> Edge | None:
+        """The first trade at `moment` or after it, as one answer shows it; without a moment the newest."""
+        if moment is None:
+            return (await self._ask_newest()).newest
+        return (await self.ask_since(str(ns_of(moment) - MARGIN_NS))).first
+
     async def ask_since(self, since: str | None) -> Answer:
         """One page; without `since` the newest trades."""
         if self._should_stop():
             raise Stopped
         answer = await ask(lambda: self._rest.trades(self._pair, since))
+        self.calls += 1
         rows = await asyncio.to_thread(read_page, answer.page.rows, self._writer.symbol, self._clock())
         surely = min(answer.asked_at, answer.answered_at or answer.asked_at) - REST_LAG
         return Answer(rows, answer.page.last, ns_of(surely))

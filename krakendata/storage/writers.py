@@ -104,6 +104,11 @@ class Writers:
         async with self._keeper_alone() as keeper:
             await runs.finish_run(keeper, run_id, state, error)
 
+    async def report_sync_error(self, symbol: str, kind: str, error: str) -> None:
+        """Note an error where the operator looks first."""
+        async with self.connection() as connection:
+            await runs.report_sync_error(connection, symbol, kind, error)
+
     @asynccontextmanager
     async def _keeper_alone(self) -> AsyncIterator[Connection]:
         async with self._one_at_a_time:
