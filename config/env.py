@@ -12,12 +12,12 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +25,7 @@ from dotenv import dotenv_values
 
 from krakendata.errors import ConfigurationError
 from krakendata.storage.embedded import start_server
+from krakendata.storage.embedded_redis import start_redis
 from krakendata.types import INTERVALS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,17 +170,30 @@ def secret_key(env: Environment) -> str:
     return _kept_secret(home / "secret_key")
 
 
-def redis_url(env: Environment) -> str | None:
-    """Give the address of Redis; None only beside an embedded database."""
-    url = env.optional("REDIS_URL")
-    if url is None and embedded_home(env) is None:
-        env.required("REDIS_URL", "redis://localhost:6379/0")
-    if url is not None and not _is_redis_address(url):
+def redis_url(env: Environment) -> str:
+    """Give the address of Redis; beside an embedded database a private one is started if it is not running."""
+    home = embedded_home(env)
+    if home is not None and not env.has("REDIS_URL"):
+        # The start of the server has settled whose directory this is.
+        _started_url(home)
+        return _started_redis_url(home / "redis")
+    url = env.required("REDIS_URL", "redis://localhost:6379/0")
+    if not _is_redis_address(url):
         raise SettingError(
             "REDIS_URL is not an address of Redis, for example REDIS_URL=redis://localhost:6379/0; signs such as / "
             "in its password are written %2F."
         )
     return url
+
+
+def broker_url(redis_url: str) -> str:
+    """Give the same Redis as Celery writes it, which has words of its own for a socket file."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    parts = urlsplit(redis_url)
+    account = parts.netloc and f"{parts.netloc.removesuffix('@')}@"
+    number = dict(parse_qsl(parts.query)).get("db", "0")
+    return f"redis+socket://{account}{parts.path}?virtual_host={number}"
 
 
 def _is_redis_address(url: str) -> bool:
@@ -298,13 +312,25 @@ def _database_from_parts(env: Environment) -> dict[str, Any]:
 def _started_url(home: Path) -> str:
     """Start (or join) the private server for the rest of this process; the last process to leave stops it."""
     server = start_server(home)
-    atexit.register(server.release)
+    _release_at_exit(server.release)
+    return server.url
+
+
+@functools.cache
+def _started_redis_url(home: Path) -> str:
+    """Start (or join) the private Redis likewise."""
+    server = start_redis(home)
+    _release_at_exit(server.release)
+    return server.url
+
+
+def _release_at_exit(release: Callable[[], None]) -> None:
+    atexit.register(release)
     # Python's own answer to them skips atexit; who has another answer (uvicorn, Celery, nohup) keeps it.
     if threading.current_thread() is threading.main_thread():
         for end in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(end) is signal.SIG_DFL:
                 signal.signal(end, lambda number, _frame: sys.exit(128 + number))
-    return server.url
 
 
 def _kept_secret(path: Path) -> str:

@@ -1,22 +1,19 @@
 """A private PostgreSQL server for as long as some process of ours needs it.
 
-`start_server(directory)` starts it or joins it; every holder keeps a shared lock on one file, so the kernel
-knows who is left: the last to `release()` stops the server, and one that was killed does not count. The data
-stay.
+`start_server(directory)` starts it or joins it; the last holder to `release()` stops it (see `holders.py`). The
+data stay.
 
     DIRECTORY/data          the cluster                 DIRECTORY/lock      held while starting and stopping
     DIRECTORY/password      of its owner, mode 0600     DIRECTORY/holders   held, shared, while in use
     DIRECTORY/server.log    what the server says        DIRECTORY/krakendata.conf   written at each start
 """
 
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -27,6 +24,7 @@ from psycopg import sql
 
 from krakendata.errors import StorageUnavailable
 from krakendata.storage.embedded_cluster import USER, Cluster, prepare_cluster
+from krakendata.storage.holders import hold, is_unused, starting_or_stopping
 
 DATABASE = "krakendata"
 HOST = "127.0.0.1"
@@ -64,9 +62,9 @@ class Server:
         """Leave the server; the last holder to leave stops it and waits until it has stopped."""
         if self._holder.closed:
             return
-        with _locked(self.home / "lock"):
+        with starting_or_stopping(self.home):
             self._holder.close()
-            if _is_unused(self.home):
+            if is_unused(self.home):
                 _stop(self.home / "data")
 
 
@@ -79,10 +77,9 @@ def start_server(
     settings beside ours. Raises StorageUnavailable with the end of the server's log when it does not start.
     """
     cluster = prepare_cluster(directory, binaries)
-    with _locked(cluster.home / "lock"):
-        holder = (cluster.home / "holders").open("ab")
+    with starting_or_stopping(cluster.home):
+        holder = hold(cluster.home)
         try:
-            fcntl.flock(holder, fcntl.LOCK_SH)
             password = cluster.create_if_missing()
             port = _port_of_running(cluster.data)
             if port is None:
@@ -92,22 +89,6 @@ def start_server(
             holder.close()
             raise
     return Server(cluster.home, port, password, holder)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _is_unused(home: Path) -> bool:
-    with (home / "holders").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def _start(cluster: Cluster, settings: Mapping[str, str]) -> int:

@@ -106,8 +106,21 @@ def test_redis_is_required_beside_a_server() -> None:
         env.redis_url(of(DATABASE_URL=URL))
 
 
-def test_redis_is_optional_beside_an_embedded_database() -> None:
-    assert env.redis_url(of(DATABASE_URL="embedded:")) is None
+def test_a_redis_that_is_named_is_taken_beside_an_embedded_database_too() -> None:
+    url = "redis://localhost:6379/3"
+    assert env.redis_url(of(DATABASE_URL="embedded:", REDIS_URL=url)) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [
+        ("redis://:p%2Fss@host:6379/3", "redis://:p%2Fss@host:6379/3"),
+        ("unix:///my%20data/redis.sock", "redis+socket:///my%20data/redis.sock?virtual_host=0"),
+        ("unix://:p%2Fss@/redis.sock?db=3", "redis+socket://:p%2Fss@/redis.sock?virtual_host=3"),
+    ],
+)
+def test_the_task_queue_is_in_the_same_redis(url: str, broker: str) -> None:
+    assert env.broker_url(url) == broker
 
 
 def test_an_address_that_is_not_of_redis_is_refused() -> None:
