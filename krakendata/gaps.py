@@ -88,7 +88,7 @@ class CandleRun(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A trade beside a gap."""
+    """A trade beside a gap; id 0: that there was none yet at the time."""
 
     trade_id: int
     ns: int
@@ -215,9 +215,11 @@ def gaps_of(ledger: Ledger, since: datetime | None, now: datetime) -> list[Gap]:
     """
     start = since or BEGINNING
     gaps: list[Gap] = []
-    after: Edge | None = None
-    begins = start
     islands = islands_of(ledger)
+    after: Edge | None = None
+    if not islands and ledger.check is not None and ledger.check.last_id < FIRST_TRADE_ID:
+        after = Edge(ledger.check.last_id, ledger.check.checked_ns)
+    begins = start
     for island in islands:
         first, last = moment_of(island.first_ns), moment_of(island.last_ns)
         is_beginning = after is None and island.first_id == FIRST_TRADE_ID

@@ -1,7 +1,7 @@
 """What a walk brings, written: rows, rejections and answers of one pair, a few pages in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import polars as pl
 
@@ -28,14 +28,24 @@ class PageWriter:
     """Writes one pair's pages in the order of a walk; the pair's job lock is the caller's.
 
     A walk's last unit of five minutes is kept back until the next pages end it: below the fence, and where an archive
-    without ids is replaced, only whole units are right. `newest_id` is the highest id written, or held before.
+    without ids is replaced, only whole units are right. Rejections are kept with a run: where there is none yet,
+    `start_run` begins one for them.
     """
 
-    def __init__(self, writers: Writers, symbol: str, run_id: int | None, max_rejects_kept: int) -> None:
+    def __init__(
+        self,
+        writers: Writers,
+        symbol: str,
+        run_id: int | None,
+        max_rejects_kept: int,
+        *,
+        start_run: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self.symbol = symbol
         self.run_id = run_id
         self._writers = writers
         self._max_rejects_kept = max_rejects_kept
+        self._start_run = start_run
         self._held: Holdings | None = None
         self._lines: Lines | None = None
         self._carried = pl.DataFrame(schema=SCHEMA)
@@ -70,6 +80,8 @@ class PageWriter:
         absent: list[IdRange],
         check: TradeCheck | None,
     ) -> Counts:
+        if rejects and self.run_id is None and self._start_run is not None:
+            self.run_id = await self._start_run()
         while True:
             held, lines = await self._known()
             shaped = await asyncio.to_thread(self._shaped, head, held, lines)

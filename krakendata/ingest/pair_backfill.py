@@ -40,6 +40,10 @@ PROBES_NS = tuple(NS_PER_MINUTE * 8**power for power in range(8))
 HEAD_SECONDS = 60.0
 
 
+# The edge of a pair that was never traded.
+NOTHING = Edge(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A page of trades as judged; `checked_ns` is the time that it is surely not older than."""
@@ -124,6 +128,14 @@ class PairBackfill:
             last = end.ns + 1 if until_ns is None else min(end.ns + 1, until_ns)
             await self._fill_backwards(gap.after, None, since_ns, Target(end.trade_id, last))
 
+    async def fill_near_tail(self, after: Edge | None) -> bool:
+        """Fill the tail where one page of the newest trades joins what is held; whether it did."""
+        answer = await self._ask_newest()
+        if not _joins(after, answer):
+            return False
+        await self._catch_up(after, answer)
+        return True
+
     async def edge_at(self, moment: datetime | None) -> Edge | None:
         """The first trade at `moment` or after it, as one answer shows it; without a moment the newest."""
         if moment is None:
@@ -144,18 +156,16 @@ class PairBackfill:
         """From what is held to the newest trade there is, and record when that was."""
         answer = await self._ask_newest()
         newest = answer.newest
-        if newest is None:
-            if after is None:
-                await self._write([], is_end=True, check=TradeCheck(0, answer.checked_ns))
-            return
-        if newest_first and not _joins(after, answer):
+        if newest is not None and newest_first and not _joins(after, answer):
             await self._follow(Walk(None, None, self._target(None, newest.trade_id)), answer)
-            self._head = newest
+            self._head = newest if is_news else held
             await self._fill_backwards(after, answer.first, since_ns)
             await self._catch_up(self._head)
             return
         if not _joins(after, answer):
-            walk = await self._walk_from(after, since_ns, self._target(None, newest.trade_id))
+            walk = await self._walk_from(
+                after, since_ns, self._target(None, newest.trade_id if newest else 0)
+            )
             after = (await self._follow(*walk)).last
             answer = await self._ask_newest()
         await self._catch_up(after, answer)
@@ -166,10 +176,12 @@ class PairBackfill:
         while not _joins(after, answer):
             after = (await self._follow(self._walk_to_newest(after, answer))).last or after
             answer = await self._ask_newest()
-        newest = answer.newest
-        check = TradeCheck(newest.trade_id, answer.checked_ns) if newest else None
+        newest, held = answer.newest or NOTHING, after or NOTHING
+        # An answer that shows less than is held is an old one, and proves nothing of now.
+        is_news = newest.trade_id >= held.trade_id
+        check = TradeCheck(newest.trade_id, answer.checked_ns) if is_news else None
         await self._follow(self._walk_to_newest(after, answer), answer, check=check)
-        self._head = newest or after
+        self._head = newest if is_news else held
 
     def _walk_to_newest(self, after: Edge | None, answer: Answer) -> Walk:
         newest = answer.newest

@@ -90,6 +90,12 @@ async def read_pairs(connection: Connection) -> list[Pair]:
     return [Pair(*row) for row in await cursor.fetchall()]
 
 
+async def read_tracked_pairs(connection: Connection) -> list[tuple[str, datetime | None]]:
+    """The symbols of the pairs that are to be kept complete, and from when on (None: from the first trade)."""
+    cursor = await connection.execute(query("tracked_pairs"))
+    return [(symbol, since) for symbol, since in await cursor.fetchall()]
+
+
 async def read_symbols_with_data(connection: Connection) -> list[str]:
     """The symbols that anything was ever collected of, sorted."""
     cursor = await connection.execute(query("symbols_with_data"))

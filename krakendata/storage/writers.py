@@ -5,7 +5,7 @@ to a session, so one more connection keeps them all and does nothing else.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,9 @@ from krakendata.storage.sessions import connect
 from krakendata.storage.sql import query
 
 Connection = AsyncConnection[Any]
+
+# How often a job asks again for a lock that another holds.
+JOB_LOCK_SECONDS = 1.0
 
 
 class Writers:
@@ -78,6 +81,17 @@ class Writers:
             if symbol not in self._symbols and await runs.try_job_lock(keeper, symbol):
                 self._symbols.add(symbol)
             return symbol in self._symbols
+
+    async def lock_job(
+        self, symbol: str, *, waits: bool = True, waiting: Callable[[], None] = lambda: None
+    ) -> bool:
+        """The same; with `waits` until it succeeds, and `waiting` is told once a second."""
+        while not await self.try_job_lock(symbol):
+            if not waits:
+                return False
+            waiting()
+            await asyncio.sleep(JOB_LOCK_SECONDS)
+        return True
 
     async def release_job_lock(self, symbol: str) -> None:
         """Let the next one go on."""

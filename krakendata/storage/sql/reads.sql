@@ -57,6 +57,9 @@ ORDER BY interval_minutes, first_start
 -- name: pairs
 SELECT symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals FROM pairs ORDER BY symbol
 
+-- name: tracked_pairs
+SELECT symbol, tracked_since FROM pairs WHERE tracked AND status NOT IN ('delisted', 'renamed') ORDER BY symbol
+
 -- name: symbols_with_data
 SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
 
