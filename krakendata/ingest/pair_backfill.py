@@ -158,7 +158,7 @@ class PairBackfill:
         newest = answer.newest
         if newest is not None and newest_first and not _joins(after, answer):
             await self._follow(Walk(None, None, self._target(None, newest.trade_id)), answer)
-            self._head = newest if is_news else held
+            self._head = newest
             await self._fill_backwards(after, answer.first, since_ns)
             await self._catch_up(self._head)
             return
