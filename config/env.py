@@ -35,6 +35,8 @@ DATABASE_URL_EXAMPLE = (
     "timescale://krakendata:PASSWORD@localhost:5432/krakendata, or embedded: for a private server"
 )
 KRAKEN_REST_URL = "https://api.kraken.com"
+# Long enough that a share's first calls do not count, short enough that pairs take turns and nobody waits for long.
+WORKER_SHARE = timedelta(minutes=10)
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 # The shape of the customer's refresh policy for 5m (start 1 hour, end 5 minutes), in buckets.
@@ -222,7 +224,19 @@ def krakendata(env: Environment) -> dict[str, Any]:
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
     jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
-    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env)}
+    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env), **_worker(env)}
+
+
+def _worker(env: Environment) -> dict[str, timedelta | Path]:
+    """Give how long a task works on a long deed, and the folder that workers watch, if any."""
+    settings: dict[str, timedelta | Path] = {"WORKER_SHARE": env.duration("WORKER_SHARE", WORKER_SHARE)}
+    if folder := env.optional("WATCH_FOLDER"):
+        if not Path(folder).is_absolute():
+            raise SettingError(
+                "WATCH_FOLDER is not an absolute path, for example WATCH_FOLDER=/srv/kraken-archives."
+            )
+        settings["WATCH_FOLDER"] = Path(folder)
+    return settings
 
 
 def _exchange(env: Environment) -> dict[str, str | float]:

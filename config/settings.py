@@ -1,6 +1,9 @@
 """Django's settings, made of what `config/env.py` read."""
 
 import sys
+from datetime import timedelta
+
+from kombu.entity import Queue
 
 from config import env
 from config.unfold import UNFOLD as UNFOLD
@@ -96,6 +99,32 @@ STORAGES = {
 }
 
 CELERY_BROKER_URL = env.broker_url(REDIS_URL)
+CELERY_RESULT_BACKEND = CELERY_BROKER_URL
+# A state that cannot be told at once is not told: the run in the database has it too.
+CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"retry_policy": {"max_retries": 1, "interval_max": 0.1}}
+CELERY_RESULT_EXPIRES = timedelta(days=1)
+# Longer than a share: a message that comes back sooner would find its work going on, and leave.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": max(timedelta(hours=1), 3 * KRAKENDATA["WORKER_SHARE"]).total_seconds()
+}
+# Redis may restart while a task has something to queue: half a minute is more than that takes.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 12,
+    "interval_start": 0.1,
+    "interval_step": 0.5,
+    "interval_max": 3,
+}
+# What takes long waits in a line of its own, so that some workers can be kept for what is due every minute.
+CELERY_TASK_DEFAULT_QUEUE = "krakendata"
+CELERY_TASK_QUEUES = [Queue(name) for name in ("krakendata", "krakendata.long")]  # type: ignore[no-untyped-call]
+CELERY_TASK_ROUTES = {
+    f"krakendata.tasks.{name}": {"queue": "krakendata.long"}
+    for name in ("backfill", "import_files", "import_watched_folder", "audit")
+}
+# A worker takes one message for each of its processes: what waits behind a long one another worker may take.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Tasks wait for the exchange, not for a processor.
+CELERY_WORKER_CONCURRENCY = 4
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_TASK_ACKS_LATE = True
@@ -108,4 +137,10 @@ CHANNEL_LAYERS = {
         # redis-py 8 ends a quiet connection after 5 seconds unless told not to.
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
     }
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    # httpx has a line for every call.
+    "loggers": {"httpx": {"level": "WARNING"}},
 }

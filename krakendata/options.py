@@ -1,6 +1,7 @@
 """The app's settings (`settings.KRAKENDATA`) in the form the deeds take them; defaults are the customer's."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -47,6 +48,18 @@ def call_limits() -> Limits:
         per_pair=given.get("KRAKEN_CALLS_PER_SECOND_PER_PAIR", defaults.per_pair),
         per_address=given.get("KRAKEN_CALLS_PER_SECOND", defaults.per_address),
     )
+
+
+def worker_share() -> timedelta:
+    """How long one task works on a long deed before it queues what is left."""
+    share: timedelta = options().get("WORKER_SHARE", timedelta(minutes=10))
+    return share
+
+
+def watch_folder() -> Path | None:
+    """The folder whose archives workers import; None where there is none."""
+    folder: Path | None = options().get("WATCH_FOLDER")
+    return folder
 
 
 def _days(given: dict[str, Any], name: str, otherwise: timedelta) -> timedelta:

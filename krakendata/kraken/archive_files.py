@@ -52,6 +52,18 @@ def find_members(paths: Iterable[Path]) -> Iterator[Found]:
             yield from _in_file(path, seen)
 
 
+def archive_files(folder: Path) -> dict[Path, list[Path]]:
+    """The files below `folder` that `find_members` would read, by archive: the slices of one zip together."""
+    found: dict[Path, list[Path]] = {}
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        for path in (Path(parent, name) for name in sorted(names)):
+            if not _is_hidden(path.name) and _kind_of(path):
+                part = _PART_NAME.fullmatch(path.name)
+                found.setdefault(path.with_name(part["zip"]) if part else path, []).append(path)
+    return found
+
+
 def _in_folder(folder: Path, seen: set[Path]) -> Iterator[Found]:
     is_empty = True
     for parent, folders, names in os.walk(folder):

@@ -42,3 +42,9 @@ async def start_or_resume_file(
         return None if is_done else FilePosition(*place)
     await connection.execute(query("start_import_file"), parameters)
     return FilePosition()
+
+
+async def import_attempts(connection: Connection) -> dict[str, datetime]:
+    """When each path was last given to an import that came to its end, whether or not the file was refused."""
+    cursor = await connection.execute(query("import_attempts"))
+    return dict(await cursor.fetchall())

@@ -221,3 +221,42 @@ VALUES (%(symbol)s, %(key)s, %(altname)s, %(wsname)s, %(base)s, %(quote)s, %(sta
 ON CONFLICT (symbol) DO UPDATE SET key = excluded.key, altname = excluded.altname, wsname = excluded.wsname,
     base = excluded.base, quote = excluded.quote, status = excluded.status,
     price_decimals = excluded.price_decimals, volume_decimals = excluded.volume_decimals
+
+-- name: unfinished_backfills
+-- By pair, its newest backfill by a worker where that was cut off or failed for a time; and of tracked pairs that have
+-- none like it those whose history nobody has fetched to its end.
+WITH newest AS (
+    SELECT DISTINCT ON (parameters ->> 'symbol') parameters ->> 'symbol' AS symbol, id, state, parameters, updated_at
+    FROM sync_runs WHERE kind = 'backfill' AND parameters ->> 'by' = 'worker'
+    ORDER BY parameters ->> 'symbol', id DESC
+)
+SELECT symbol, (parameters ->> 'since')::timestamptz, (parameters ->> 'until')::timestamptz,
+       coalesce((parameters ->> 'newest_first')::boolean, true), id
+FROM newest
+WHERE state IN ('interrupted', 'stopped')
+   OR state = 'failed' AND NOT parameters ? 'permanent' AND updated_at < %(forgotten)s
+UNION ALL
+SELECT p.symbol, p.tracked_since, NULL, true, coalesce(n.id, 0)
+FROM pairs p LEFT JOIN newest n ON n.symbol = p.symbol
+WHERE p.tracked AND coalesce(n.state, 'done') = 'done'
+  AND NOT EXISTS (SELECT FROM sync_runs r
+                  WHERE r.kind = 'backfill' AND r.state = 'done' AND r.parameters ->> 'symbol' = p.symbol
+                    AND r.parameters ->> 'until' IS NULL
+                    AND (r.parameters ->> 'since' IS NULL OR (r.parameters ->> 'since')::timestamptz <= p.tracked_since))
+ORDER BY 1
+
+-- name: newest_worker_backfill
+SELECT id, state FROM sync_runs
+WHERE kind = 'backfill' AND parameters ->> 'by' = 'worker' AND parameters ->> 'symbol' = %(symbol)s
+ORDER BY id DESC LIMIT 1
+
+-- name: note_permanent_failure
+UPDATE sync_runs SET parameters = parameters || '{"permanent": true}' WHERE id = %(run)s
+
+-- name: try_deed_lock
+SELECT pg_try_advisory_lock(hashtext('krakendata deed'), hashtext(%(deed)s))
+
+-- name: import_attempts
+-- When each path was last imported to its end, refused or not.
+SELECT path, max(started_at) FROM sync_runs, jsonb_array_elements_text(parameters -> 'paths') AS path
+WHERE kind = 'import' AND state = 'done' GROUP BY path

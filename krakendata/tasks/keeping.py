@@ -1,4 +1,4 @@
-"""What Celery runs: each task calls one deed."""
+"""The task that keeps the database in shape."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from krakendata.storage.sessions import connect, read_edition
 from krakendata.storage.upkeep import run_upkeep
 
 
-@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+@shared_task(name="krakendata.tasks.upkeep")  # type: ignore[untyped-decorator]  # Celery has no types
 def upkeep() -> None:
     """Partitions ahead, retention and rollups; on Community the policies leave nothing to do."""
     asyncio.run(run_upkeep_now())

@@ -1,0 +1,93 @@
+"""One share of a deed inside a task: ended in time, stopped with the worker, told about, tried again."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+from celery import Task
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from krakendata.errors import KrakenDataError
+from krakendata.options import worker_share
+from krakendata.tasks.stopping import is_stopping
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# Whoever watches sees a second as an instant; Redis need not hear of every page.
+REPORT_SECONDS = 1.0
+
+LOOK_SECONDS = 0.2
+
+# A deed that is asked to stop ends after its page; one that waits for an exchange in maintenance is cancelled then.
+GRACE_SECONDS = 20.0
+
+# 10, 20, 40 … seconds up to ten minutes: far below the visibility timeout, after which a message is delivered again.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10.0, 600.0
+
+
+class Share:
+    """How long one task works on a long deed: until the worker ends or the share is used up."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._ends = time.monotonic() + worker_share().total_seconds()
+        self._reported = float("-inf")
+
+    def should_stop(self) -> bool:
+        """Whether the deed is to stop at the next place where nothing is lost."""
+        return is_stopping() or time.monotonic() >= self._ends
+
+    def report(self, progress: dict[str, Any]) -> None:
+        """Tell how far the deed is, as the task's state PROGRESS; at most once a second."""
+        now = time.monotonic()
+        if now - self._reported < REPORT_SECONDS:
+            return
+        self._reported = now
+        try:
+            self._task.update_state(state="PROGRESS", meta=progress)
+        except (OperationalError, RedisError, OSError) as error:
+            # The run in sync_runs has it too, and the deed is worth more than its report.
+            logger.info("progress not told error=%s", error)
+
+
+def run_share(
+    task: Task, deed: Callable[[Share], Awaitable[Result]], grace_seconds: float = GRACE_SECONDS
+) -> Result | None:
+    """Run a deed until it ends or its share does; None when it had to be cancelled then.
+
+    A transient error tries the task again later (Celery's Retry), a permanent one is raised.
+    """
+    share = Share(task)
+    try:
+        return asyncio.run(_watched(deed(share), share, grace_seconds))
+    except KrakenDataError as error:
+        if error.transient:
+            try_again(task, str(error))
+        raise
+
+
+def try_again(task: Task, why: str, **arguments: Any) -> NoReturn:
+    """Put the task back, to run after a wait that doubles each time; `arguments` take the place of its own."""
+    wait = min(FIRST_WAIT_SECONDS * 2**task.request.retries, LONGEST_WAIT_SECONDS)
+    wait *= random.uniform(0.75, 1.0)  # noqa: S311 (a wait, not a secret)
+    logger.warning("retry task=%s seconds=%.0f why=%s", task.name, wait, why)
+    raise task.retry(
+        args=() if arguments else None, kwargs=arguments or None, countdown=wait, max_retries=None, exc=Exception(why)
+    )  # fmt: skip
+
+
+async def _watched(deed: Awaitable[Result], share: Share, grace_seconds: float) -> Result | None:
+    running = asyncio.ensure_future(deed)
+    while not running.done() and not share.should_stop():
+        await asyncio.wait([running], timeout=LOOK_SECONDS)
+    await asyncio.wait([running], timeout=grace_seconds)
+    if not running.done():
+        running.cancel()
+        await asyncio.wait([running])
+    return None if running.cancelled() else await running
