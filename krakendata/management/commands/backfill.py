@@ -31,8 +31,8 @@ class Command(DeedCommand):
             "--newest-first", action="store_true", help="the newest trades at once, and the past after them"
         )
         parser.add_argument(
-            "--parallel", type=at_least_one, default=PARALLEL_PAIRS, metavar="N",
-            help=f"how many pairs to fetch side by side (default: {PARALLEL_PAIRS})",
+            "--parallel", type=at_least_one, metavar="N",
+            help="how many pairs to fetch side by side (default: BACKFILL_PARALLEL_PAIRS)",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,14 +42,16 @@ class Command(DeedCommand):
             raise CommandError("\n".join(self.failed), returncode=FAILED)
 
     async def run(self, **options: Any) -> dict[str, Any]:
+        chosen = app_options()
         with ProgressLine(self.stdout) as line:
             progress = _Together(line)
             async with open_exchange() as rest:
                 backfill = KrakenTradesBackfill(
                     database_arguments(),
                     rest,
-                    parallel_pairs=options["parallel"],
-                    max_rejects_kept=app_options().get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                    parallel_pairs=options["parallel"]
+                    or chosen.get("BACKFILL_PARALLEL_PAIRS", PARALLEL_PAIRS),
+                    max_rejects_kept=chosen.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
                     report=progress.show,
                 )
                 reports = await backfill.backfill_symbols(

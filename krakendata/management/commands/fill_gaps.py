@@ -29,7 +29,7 @@ class Command(DeedCommand):
         )  # fmt: skip
         parser.add_argument(
             "--parallel", type=at_least_one, metavar="N",
-            help=f"how many pairs to fill side by side (default: GAP_FILL_PARALLEL_PAIRS, {CONCURRENCY})",
+            help="how many pairs to fill side by side (default: GAP_FILL_PARALLEL_PAIRS)",
         )  # fmt: skip
         parser.add_argument(
             "--start", type=utc_moment, metavar="TIME", help="with --end: whatever lacks between"
