@@ -5,6 +5,7 @@
         NotConnectedError (RuntimeError)        the provider was used before connect()
         UnknownSymbol (ValueError)              name; names the remedy and the closest known ones
         UnknownInterval (ValueError)            name; lists the known ones
+        NotListed (ValueError)                  name; the exchange lists no such pair, or lists it no more
         KrakenError                             the exchange
             Unavailable *                       no answer, or not one of the API's
             RateLimited *                       retry_after: seconds, or None when it did not say
@@ -31,6 +32,7 @@ __all__ = [
     "KrakenDataError",
     "KrakenError",
     "NotConnectedError",
+    "NotListed",
     "RateLimited",
     "Refused",
     "StorageError",
@@ -83,6 +85,14 @@ class UnknownInterval(KrakenDataError, ValueError):
         self.known = tuple(known)
         listed = f" Known intervals: {', '.join(self.known)}." if self.known else ""
         super().__init__(None if name is None else f"Unknown interval {name!r}.{listed}")
+
+
+class NotListed(KrakenDataError, ValueError):
+    """The exchange does not list the pair; look its name up with manage.py import_pairs --api and in the admin."""
+
+    def __init__(self, name: str | None = None, why: str = "") -> None:
+        self.name = name
+        super().__init__(None if name is None else f"{name} cannot be tracked: {why}")
 
 
 class KrakenError(KrakenDataError):

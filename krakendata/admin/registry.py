@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from krakendata.admin.browse import candles, trades
 from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.status import sync_status
-from krakendata.admin.wording import chip, minute, number, second, size
-from krakendata.models import ImportFile, Pair, RetentionLine
+from krakendata.admin.wording import NOTHING, chip, minute, number, second, size
+from krakendata.management.queueing import QueueAway, queue_backfills
+from krakendata.models import ImportFile, Pair, RetentionLine, SyncStatus
+from krakendata.models.ledger import Kind
+from krakendata.storage.pairs import TrackedPair
+from krakendata.types import GONE
+
+# What an operator who wants charts soon starts with; the rest of the past can follow later.
+RECENT = timedelta(days=30)
 
 
 @admin.register(Pair)
 class PairAdmin(ReadOnlyAdmin):
-    """The exchange's list, as far as it was loaded."""
+    """The exchange's list, as it was last taken over, and which of its pairs are collected."""
 
-    list_display = ["symbol", "altname", "wsname", "key", "status", "tracked", "data"]
+    list_display = [
+        "symbol", "altname", "shown_status", "renamed", "tracked", "since", "newest_trade", "data",
+    ]  # fmt: skip
     list_filter = ["tracked", "status"]
-    search_fields = ["symbol", "altname", "wsname", "key"]
+    search_fields = ["symbol", "altname", "wsname", "key", "renamed_to"]
+    actions = ["track", "track_recent", "untrack"]
 
     def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
         return (
@@ -29,6 +44,70 @@ class PairAdmin(ReadOnlyAdmin):
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
         )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
+        newest = SyncStatus.objects.filter(symbol=OuterRef("symbol"), kind=Kind.TRADES).values(
+            "newest_timestamp"
+        )
+        return super().get_queryset(request).annotate(newest_trade=Subquery(newest[:1]))
+
+    def has_track_permission(self, request: HttpRequest) -> bool:
+        """Whether the visitor may say what is collected: who may change pairs may."""
+        return bool(request.user.has_perm("krakendata.change_pair"))
+
+    @admin.action(description="Track, from the first trade on", permissions=["track"])
+    def track(self, request: HttpRequest, pairs: QuerySet[Pair]) -> None:
+        self._track(request, pairs, None)
+
+    @admin.action(description="Track, from 30 days ago on", permissions=["track"])
+    def track_recent(self, request: HttpRequest, pairs: QuerySet[Pair]) -> None:
+        self._track(request, pairs, timezone.now().replace(microsecond=0) - RECENT)
+
+    @admin.action(description="Track no more (what was collected stays)", permissions=["track"])
+    def untrack(self, request: HttpRequest, pairs: QuerySet[Pair]) -> None:
+        count = pairs.filter(tracked=True).update(tracked=False, tracked_since=None)
+        self.message_user(request, f"{number(count)} pairs are tracked no more. What was collected stays.")
+
+    def _track(self, request: HttpRequest, pairs: QuerySet[Pair], since: datetime | None) -> None:
+        gone = list(pairs.filter(status__in=GONE).values_list("symbol", flat=True))
+        if gone:
+            sentence = f"The exchange lists them no more, so they are not tracked: {', '.join(gone)}."
+            self.message_user(request, sentence, messages.WARNING)
+        symbols = list(pairs.exclude(status__in=GONE).values_list("symbol", flat=True))
+        Pair.objects.filter(symbol__in=symbols).update(tracked=True, tracked_since=since)
+        tracked = [TrackedPair(symbol, since) for symbol in symbols]
+        # A worker must find what is written here.
+        transaction.on_commit(lambda: self._queue(request, tracked))
+
+    def _queue(self, request: HttpRequest, tracked: list[TrackedPair]) -> None:
+        count = number(len(tracked))
+        try:
+            queue_backfills(tracked)
+        except QueueAway as away:
+            sentence = f"{count} pairs are tracked. {away} The schedule fetches their past once it does."
+            self.message_user(request, sentence, messages.WARNING)
+        else:
+            self.message_user(
+                request, f"{count} pairs are tracked. A worker fetches their past, the newest trades first."
+            )
+
+    @admin.display(description="Status", ordering="status")
+    def shown_status(self, pair: Pair) -> SafeString:
+        return chip(pair.status, "good" if pair.status == "online" else "quiet")
+
+    @admin.display(description="Renamed to", ordering="renamed_to")
+    def renamed(self, pair: Pair) -> str:
+        return pair.renamed_to or NOTHING
+
+    @admin.display(description="Tracked since (UTC)", ordering="tracked_since")
+    def since(self, pair: Pair) -> str:
+        if not pair.tracked:
+            return NOTHING
+        return "its first trade" if pair.tracked_since is None else minute(pair.tracked_since)
+
+    @admin.display(description="Newest trade (UTC)", ordering="newest_trade")
+    def newest_trade(self, pair: Any) -> str:
+        return minute(pair.newest_trade)
 
     @admin.display(description="Data")
     def data(self, pair: Pair) -> SafeString:

@@ -131,11 +131,9 @@ def compare_lists(known: Iterable[Pair], answer: PairList) -> tuple[PairChanges,
         renamed=renamed,
         delisted=tuple(sorted(delisted)),
         returned=tuple(sorted(symbol for symbol, pair in before.items() if pair.is_gone)),
-        changed=tuple(
-            sorted(s for s, pair in before.items() if not pair.is_gone and pair != listed[s])
-        ),
+        changed=tuple(sorted(s for s, pair in before.items() if not pair.is_gone and pair != listed[s])),
         unreadable=unreadable,
-    )  # fmt: skip
+    )
     freed = [s for s, pair in before.items() if not pair.is_gone and _names(pair) != _names(listed[s])]
     return PairChanges(list(listed.values()), freed, renamed, delisted), report
 

@@ -1,17 +1,75 @@
-"""Write the exchange's list of pairs."""
+"""The table `pairs`: the exchange's list as it was last taken over, and which of its pairs are collected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
 from krakendata.storage.sql import query
-from krakendata.types import Pair
+from krakendata.types import DELISTED, RENAMED, Pair
+
+Connection = AsyncConnection[Any]
 
 
-async def write_pairs(connection: AsyncConnection[Any], pairs: Sequence[Pair]) -> None:
-    """Take over the exchange's list; pairs that are gone from it stay, with the status `delisted`."""
-    async with connection.transaction(), connection.cursor() as cursor:
-        await cursor.execute(query("retire_pairs"), {"symbols": [pair.symbol for pair in pairs]})
-        await cursor.executemany(query("write_pair"), [asdict(pair) for pair in pairs])
+class PairChanges(NamedTuple):
+    """What a new list does to the table.
+
+    `written` are the pairs to store as they are listed; `freed` the symbols of known ones whose names another of them
+    takes; `renamed` leads from a symbol to the one listed in its place; `delisted` are in the list no more.
+    """
+
+    written: Sequence[Pair]
+    freed: Sequence[str]
+    renamed: Mapping[str, str]
+    delisted: Sequence[str]
+
+
+class TrackedPair(NamedTuple):
+    """A pair that is collected; `since` is aware UTC, None from its first trade."""
+
+    symbol: str
+    since: datetime | None
+
+
+async def lock_pairs(connection: Connection) -> None:
+    """Let nobody else change the list until the transaction ends; readers are not kept waiting."""
+    await connection.execute(query("lock_pairs"))
+
+
+async def write_pairs(connection: Connection, changes: PairChanges) -> list[str]:
+    """Apply the changes, inside the caller's transaction; give the symbols that tracking moved on to.
+
+    What was tracked under a name that was renamed is tracked under the new one from now on.
+    """
+    await connection.execute(query("free_pair_names"), {"symbols": list(changes.freed)})
+    await connection.execute(query("retire_pairs"), {"symbols": list(changes.delisted), "status": DELISTED})
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            query("rename_pair"),
+            [{"old": old, "new": new, "status": RENAMED} for old, new in changes.renamed.items()],
+        )
+        await cursor.executemany(query("write_pair"), [asdict(pair) for pair in changes.written])
+    moved = await connection.execute(query("move_tracking"), {"symbols": list(changes.renamed)})
+    return [symbol for (symbol,) in await moved.fetchall()]
+
+
+async def track_pairs(
+    connection: Connection, symbols: Sequence[str], since: datetime | None
+) -> list[TrackedPair]:
+    """Mark pairs as collected; one that is tracked already keeps its beginning unless `since` is given."""
+    cursor = await connection.execute(query("track_pairs"), {"symbols": list(symbols), "since": since})
+    return [TrackedPair(*row) for row in await cursor.fetchall()]
+
+
+async def untrack_pairs(connection: Connection, symbols: Sequence[str]) -> list[str]:
+    """Mark pairs as collected no more; give those that were."""
+    cursor = await connection.execute(query("untrack_pairs"), {"symbols": list(symbols)})
+    return [symbol for (symbol,) in await cursor.fetchall()]
+
+
+async def read_renamed_pairs(connection: Connection) -> dict[str, str]:
+    """The symbols that were renamed, each with the one listed in its place."""
+    cursor = await connection.execute(query("renamed_pairs"))
+    return dict(await cursor.fetchall())

@@ -212,15 +212,46 @@ SELECT set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0'
 -- name: has_policies
 SELECT to_regprocedure('apply_policies(jsonb)') IS NOT NULL
 
+-- name: lock_pairs
+LOCK TABLE pairs IN SHARE ROW EXCLUSIVE MODE
+
+-- name: free_pair_names
+-- Names are unique among the listed: whoever gives one up does so before another takes it. The row is written again.
+UPDATE pairs SET status = 'renamed' WHERE symbol = ANY (%(symbols)s)
+
 -- name: retire_pairs
-UPDATE pairs SET status = 'delisted' WHERE symbol <> ALL (%(symbols)s)
+UPDATE pairs SET status = %(status)s WHERE symbol = ANY (%(symbols)s)
+
+-- name: rename_pair
+UPDATE pairs SET status = %(status)s, renamed_to = %(new)s WHERE symbol = %(old)s
+
+-- name: move_tracking
+UPDATE pairs new SET tracked = true, tracked_since = CASE WHEN new.tracked THEN new.tracked_since ELSE old.tracked_since END
+FROM pairs old WHERE old.symbol = ANY (%(symbols)s) AND old.tracked AND new.symbol = old.renamed_to
+RETURNING new.symbol
+
+-- name: track_pairs
+UPDATE pairs SET tracked = true,
+    tracked_since = CASE WHEN tracked THEN coalesce(%(since)s, tracked_since) ELSE %(since)s::timestamptz END
+WHERE symbol = ANY (%(symbols)s) RETURNING symbol, tracked_since
+
+-- name: untrack_pairs
+UPDATE pairs SET tracked = false, tracked_since = NULL WHERE symbol = ANY (%(symbols)s) AND tracked RETURNING symbol
+
+-- name: renamed_pairs
+SELECT symbol, renamed_to FROM pairs WHERE renamed_to IS NOT NULL
 
 -- name: write_pair
+-- A pair that is as it was is not written.
 INSERT INTO pairs (symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals)
 VALUES (%(symbol)s, %(key)s, %(altname)s, %(wsname)s, %(base)s, %(quote)s, %(status)s, %(price_decimals)s, %(volume_decimals)s)
 ON CONFLICT (symbol) DO UPDATE SET key = excluded.key, altname = excluded.altname, wsname = excluded.wsname,
-    base = excluded.base, quote = excluded.quote, status = excluded.status,
+    base = excluded.base, quote = excluded.quote, status = excluded.status, renamed_to = NULL,
     price_decimals = excluded.price_decimals, volume_decimals = excluded.volume_decimals
+WHERE (pairs.key, pairs.altname, pairs.wsname, pairs.base, pairs.quote, pairs.status, pairs.renamed_to,
+       pairs.price_decimals, pairs.volume_decimals)
+    IS DISTINCT FROM (excluded.key, excluded.altname, excluded.wsname, excluded.base, excluded.quote, excluded.status,
+       NULL::text, excluded.price_decimals, excluded.volume_decimals)
 
 -- name: unfinished_backfills
 -- By pair, its newest backfill by a worker where that was cut off or failed for a time; and of tracked pairs that have

@@ -1,0 +1,40 @@
+"""Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
+
+from collections.abc import Iterable
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+from krakendata.storage.pairs import TrackedPair
+
+BACKFILL = "krakendata.tasks.backfill"
+# A worker that does nothing else answers in milliseconds; each that is there costs nobody else a wait.
+ANSWER_SECONDS = 1.0
+
+
+class QueueAway(Exception):
+    """The task queue does not answer."""
+
+
+def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
+    """Let a worker fetch the pairs' past, newest first; raises QueueAway when the queue does not take it."""
+    try:
+        for pair in pairs:
+            since = pair.since and pair.since.isoformat()
+            current_app.send_task(BACKFILL, args=[pair.symbol, since], retry=False)
+    except (OperationalError, OSError) as error:
+        raise QueueAway(f"The task queue does not answer ({error}).") from error
+
+
+def has_worker() -> bool:
+    """Whether a worker takes tasks from the queue at this moment."""
+    try:
+        return bool(current_app.control.ping(timeout=ANSWER_SECONDS, limit=1))
+    except (OperationalError, OSError):
+        return False
+
+
+def backfill_command(pair: TrackedPair) -> str:
+    """The command that does the same here and now."""
+    since = f" --since {pair.since.isoformat().replace('+00:00', 'Z')}" if pair.since else ""
+    return f"manage.py backfill {pair.symbol}{since} --newest-first"
