@@ -1,0 +1,51 @@
+"""The replay exchange's one clock: every answer, candle and header goes by it."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from krakendata.types import NS_PER_SECOND, moment_of, ns_of
+
+__all__ = ["ReplayClock"]
+
+
+class ReplayClock:
+    """A clock that stood at `start` (aware; None: now) when it was made and runs `speed` times as fast as real time.
+
+    Speed 0 stands still until it is moved. `real` gives the real time in seconds, for tests.
+    """
+
+    def __init__(
+        self, start: datetime | None = None, speed: float = 1.0, real: Callable[[], float] = time.monotonic
+    ) -> None:
+        if speed < 0:
+            raise ValueError(f"A clock cannot run backwards: speed {speed}. Give 0 or more.")
+        self._real = real
+        self._set_at = real()
+        self._set_to_ns = ns_of(start or datetime.now(UTC))
+        self.speed = speed
+
+    @property
+    def ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self._set_to_ns + int((self._real() - self._set_at) * self.speed * NS_PER_SECOND)
+
+    @property
+    def now(self) -> datetime:
+        """The moment, aware UTC, cut to microseconds."""
+        return moment_of(self.ns)
+
+    def set(self, moment: datetime) -> None:
+        """Stand at the aware `moment`, and run on from there."""
+        self._set_to_ns, self._set_at = ns_of(moment), self._real()
+
+    def advance(self, step: timedelta) -> None:
+        """Move on by `step` at once."""
+        self.set(self.now + step)
+
+    def seconds_until(self, ns: int) -> float:
+        """Real seconds until the clock shows `ns`: 0 when it has, infinite while it stands still."""
+        ahead = ns - self.ns
+        if ahead <= 0:
+            return 0.0
+        return ahead / self.speed / NS_PER_SECOND if self.speed else float("inf")
