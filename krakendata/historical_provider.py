@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Self, overload
 
 from krakendata.candles import bucket_start
+from krakendata.certificate import Certificate, certify
 from krakendata.errors import NotConnectedError, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.gaps import CandleRun, Coverage, Stretch, coverage_of
@@ -19,8 +20,10 @@ from krakendata.storage.queries import (
     Connection,
     Row,
     SyncStatus,
+    read_answers,
     read_bounds,
     read_candles,
+    read_day_candles,
     read_ledger,
     read_pairs,
     read_symbols_with_data,
@@ -238,6 +241,25 @@ class HistoricalDataProvider:
                 summaries = statuses.get((each, "trades")), statuses.get((each, "candles"))
                 holdings.append(Holding(each, *summaries, ledger.candle_runs, coverage_of(asked, ledger)))
         return holdings
+
+    async def get_certificate(
+        self, symbol: str, start: datetime | None = None, end: datetime | None = None
+    ) -> Certificate:
+        """Day by day what is in of one symbol, what proves it, and what is missing; of all its life without bounds.
+
+        Days that touch [start, end), none left out, not before anything is known of the symbol unless `start` is.
+        """
+        now = self._clock()
+        since = None if start is None else moment_of(ns_of(start))
+        until = None if end is None else moment_of(ns_of(end))
+        async with self._connected().connection() as connection:
+            # One state of the database: the ledger and the candles are judged by one another.
+            name, _ = await self._find(connection, symbol, interval_of(1))
+            ledger = await read_ledger(connection, name, Stretch(KRAKEN_OPENED, now))
+            answers = await read_answers(connection, name)
+            candles = await read_day_candles(connection, name)
+        found = certify(name, ledger, candles, answers["absent"], answers["rejected"], now, since)
+        return found.between(since, until)
 
     def _connected(self) -> Pool:
         if self._pool is None:

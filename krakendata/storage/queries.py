@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
 
+from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
 from krakendata.storage.sql import query
 from krakendata.types import Interval, Pair, ns_of
@@ -82,6 +83,21 @@ async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> 
         tuple(map(CandleRun._make, await candles.fetchall())),
         check and TradeCheck._make(check),
     )
+
+
+async def read_day_candles(connection: Connection, symbol: str) -> list[DayCandle]:
+    """What the candle of each day says of its trades, over the symbol's whole life."""
+    cursor = await connection.execute(query("day_candles"), {"symbol": symbol})
+    return [DayCandle._make(row) for row in await cursor.fetchall()]
+
+
+async def read_answers(connection: Connection, symbol: str) -> dict[str, list[IdRange]]:
+    """The ids that are answered for without a trade, by the answer: "absent" and "rejected"."""
+    cursor = await connection.execute(query("answers"), {"symbol": symbol})
+    answers: dict[str, list[IdRange]] = {"absent": [], "rejected": []}
+    for first_id, last_id, answer in await cursor.fetchall():
+        answers[answer].append(IdRange(first_id, last_id))
+    return answers
 
 
 async def read_pairs(connection: Connection) -> list[Pair]:
