@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -118,6 +118,11 @@ class Certificate:
             ),
             self.ids_before,
         )
+
+    def only(self, states: Collection[DayState | str]) -> Certificate:
+        """The same of the days in these states; none named: of all."""
+        days = tuple(day for day in self.days if not states or day.state in states)
+        return replace(self, days=days)
 
 
 def certify(
