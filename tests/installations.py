@@ -42,9 +42,9 @@ class Installation:
         assert process.returncode == 0, output
         return output
 
-    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(**arguments_from_url(self.url), options="-c timezone=UTC") as connection:
-            return connection.execute(sql).fetchall()
+            return connection.execute(sql, parameters or None).fetchall()
 
 
 @contextmanager
