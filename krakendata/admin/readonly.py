@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.core.paginator import Paginator
@@ -32,7 +33,7 @@ class ReadOnlyAdmin(ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 0
-    actions = None
+    actions: Sequence[str] | None = None
     list_filter_submit = True
     list_filter_sheet = False
     show_facets = None

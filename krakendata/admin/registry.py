@@ -49,7 +49,8 @@ class PairAdmin(ReadOnlyAdmin):
         newest = SyncStatus.objects.filter(symbol=OuterRef("symbol"), kind=Kind.TRADES).values(
             "newest_timestamp"
         )
-        return super().get_queryset(request).annotate(newest_trade=Subquery(newest[:1]))
+        pairs: QuerySet[Pair] = super().get_queryset(request)
+        return pairs.annotate(newest_trade=Subquery(newest[:1]))
 
     def has_track_permission(self, request: HttpRequest) -> bool:
         """Whether the visitor may say what is collected: who may change pairs may."""

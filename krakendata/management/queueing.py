@@ -7,7 +7,6 @@ from kombu.exceptions import OperationalError
 
 from krakendata.storage.pairs import TrackedPair
 
-BACKFILL = "krakendata.tasks.backfill"
 # A worker that does nothing else answers in milliseconds; each that is there costs nobody else a wait.
 ANSWER_SECONDS = 1.0
 
@@ -18,10 +17,13 @@ class QueueAway(Exception):
 
 def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
     """Let a worker fetch the pairs' past, newest first; raises QueueAway when the queue does not take it."""
+    # The deeds behind the task take half a second to load, which the admin and other commands need not wait for.
+    from krakendata.tasks import backfill
+
     try:
         for pair in pairs:
             since = pair.since and pair.since.isoformat()
-            current_app.send_task(BACKFILL, args=[pair.symbol, since], retry=False)
+            backfill.apply_async(args=[pair.symbol, since], retry=False)
     except (OperationalError, OSError) as error:
         raise QueueAway(f"The task queue does not answer ({error}).") from error
 

@@ -269,7 +269,7 @@ WHERE state IN ('interrupted', 'stopped')
 UNION ALL
 SELECT p.symbol, p.tracked_since, NULL, true, coalesce(n.id, 0)
 FROM pairs p LEFT JOIN newest n ON n.symbol = p.symbol
-WHERE p.tracked AND coalesce(n.state, 'done') = 'done'
+WHERE p.tracked AND p.status NOT IN ('delisted', 'renamed') AND coalesce(n.state, 'done') = 'done'
   AND NOT EXISTS (SELECT FROM sync_runs r
                   WHERE r.kind = 'backfill' AND r.state = 'done' AND r.parameters ->> 'symbol' = p.symbol
                     AND r.parameters ->> 'until' IS NULL
@@ -291,3 +291,53 @@ SELECT pg_try_advisory_lock(hashtext('krakendata deed'), hashtext(%(deed)s))
 -- When each path was last imported to its end, refused or not.
 SELECT path, max(started_at) FROM sync_runs, jsonb_array_elements_text(parameters -> 'paths') AS path
 WHERE kind = 'import' AND state = 'done' GROUP BY path
+
+-- name: hold_lines
+-- For longer than a transaction; before hold_symbol, as writers take them.
+SELECT pg_advisory_lock_shared(hashtext('krakendata lines'))
+
+-- name: let_go_of_lines
+SELECT pg_advisory_unlock_shared(hashtext('krakendata lines'))
+
+-- name: hold_symbol
+-- The short write lock, for longer than a transaction: nobody else writes the symbol.
+SELECT pg_advisory_lock(hashtext('krakendata symbol'), hashtext(%(symbol)s))
+
+-- name: let_go_of_symbol
+SELECT pg_advisory_unlock(hashtext('krakendata symbol'), hashtext(%(symbol)s))
+
+-- name: stage_wrong_minutes
+-- The minutes that are not what their trades make of them, or are not there, as they have to be.
+INSERT INTO staged_candles (symbol, timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id)
+SELECT %(symbol)s, r.timestamp, r.open, r.high, r.low, r.close, r.volume, r.turnover, r.trade_count, r.first_id, r.last_id
+FROM ({parts}) r
+LEFT JOIN candles o ON o.symbol = %(symbol)s AND o.interval_minutes = 1 AND o.timestamp = r.timestamp
+                   AND o.timestamp >= %(start)s AND o.timestamp < %(end)s
+WHERE (o.open, o.high, o.low, o.close, o.volume, o.turnover, o.trade_count, o.first_id, o.last_id)
+      IS DISTINCT FROM
+      (r.open, r.high, r.low, r.close, r.volume, r.turnover, r.trade_count, r.first_id, r.last_id)
+
+-- name: drop_wrong_minutes
+-- Those that the staged ones replace, and those that no trade made.
+DELETE FROM candles o
+WHERE symbol = %(symbol)s AND interval_minutes = 1 AND timestamp >= %(start)s AND timestamp < %(end)s
+  AND (timestamp IN (SELECT timestamp FROM staged_candles)
+       OR timestamp NOT IN (SELECT timestamp FROM ({parts}) r))
+
+-- name: drop_history_bucket
+DELETE FROM candles_history
+WHERE symbol = %(symbol)s AND interval_minutes = %(minutes)s AND NOT coarse AND timestamp = %(start)s
+
+-- name: fold_history
+SELECT fold_history(%(symbol)s, %(start)s, %(end)s)
+
+-- name: rebuild_aggregate
+-- Also where TimescaleDB takes it for up to date.
+CALL refresh_continuous_aggregate(%(relation)s::regclass, %(start)s::timestamptz, %(end)s::timestamptz, force => true)
+
+-- name: mark_rollups_dirty
+SELECT mark_dirty(%(symbol)s, %(start)s, %(end)s)
+
+-- name: record_finding
+INSERT INTO audit_findings (run_id, symbol, interval_minutes, timestamp, compared_with, differences, healed)
+VALUES (%(run)s, %(symbol)s, %(interval)s, %(timestamp)s, %(compared_with)s, %(differences)s, %(healed)s)
