@@ -33,7 +33,7 @@ class _Counter:
     blocked_at: float = 0.0
     blocked_until: float = 0.0
     block: float = FIRST_BLOCK
-    defied: int = 0
+    refused: int = 0
 
 
 class CallCounters:
@@ -65,19 +65,23 @@ class CallCounters:
         counter.counted_at = now
         if counter.level <= self._burst:
             if counter.level <= 1:
-                counter.block, counter.defied = FIRST_BLOCK, 0
+                counter.block, counter.refused = FIRST_BLOCK, 0
             return None
-        counter.blocked_at, counter.blocked_until = now, now + counter.block
-        return error
+        return self._blocked(counter, now, error)
 
     def _defied(self, counter: _Counter, now: float, error: str) -> str:
-        if counter.defied >= CALLS_UNTIL_LOCKOUT:
+        if counter.refused > CALLS_UNTIL_LOCKOUT:
             return LOCKOUT
-        if now - counter.blocked_at > UNDERWAY_SECONDS:
-            counter.defied += 1
-            counter.block = min(2 * counter.block, LONGEST_BLOCK)
-            counter.blocked_at, counter.blocked_until = now, now + counter.block
-            if counter.defied >= CALLS_UNTIL_LOCKOUT:
-                counter.blocked_until = now + LOCKOUT_SECONDS
-                return LOCKOUT
+        if now - counter.blocked_at <= UNDERWAY_SECONDS:
+            return error
+        return self._blocked(counter, now, error)
+
+    def _blocked(self, counter: _Counter, now: float, error: str) -> str:
+        """Begin a block, longer than the one before until the caller has paused."""
+        counter.refused += 1
+        if counter.refused > CALLS_UNTIL_LOCKOUT:
+            counter.blocked_until = now + LOCKOUT_SECONDS
+            return LOCKOUT
+        counter.blocked_at, counter.blocked_until = now, now + counter.block
+        counter.block = min(2 * counter.block, LONGEST_BLOCK)
         return error

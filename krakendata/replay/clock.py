@@ -18,17 +18,25 @@ class ReplayClock:
     def __init__(
         self, start: datetime | None = None, speed: float = 1.0, real: Callable[[], float] = time.monotonic
     ) -> None:
-        if speed < 0:
-            raise ValueError(f"A clock cannot run backwards: speed {speed}. Give 0 or more.")
         self._real = real
-        self._set_at = real()
-        self._set_to_ns = ns_of(start or datetime.now(UTC))
-        self.speed = speed
+        self._speed = _checked(speed)
+        self.set(start or datetime.now(UTC))
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as real time it runs; a new speed counts from now on, below 0 raises ValueError."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        speed = _checked(speed)
+        self._set_to_ns, self._set_at = self.ns, self._real()
+        self._speed = speed
 
     @property
     def ns(self) -> int:
         """Nanoseconds since the epoch."""
-        return self._set_to_ns + int((self._real() - self._set_at) * self.speed * NS_PER_SECOND)
+        return self._set_to_ns + int((self._real() - self._set_at) * self._speed * NS_PER_SECOND)
 
     @property
     def now(self) -> datetime:
@@ -48,4 +56,10 @@ class ReplayClock:
         ahead = ns - self.ns
         if ahead <= 0:
             return 0.0
-        return ahead / self.speed / NS_PER_SECOND if self.speed else float("inf")
+        return ahead / self._speed / NS_PER_SECOND if self._speed else float("inf")
+
+
+def _checked(speed: float) -> float:
+    if not 0 <= speed < float("inf"):
+        raise ValueError(f"A clock cannot run backwards, nor infinitely fast: speed {speed}. Give 0 or more.")
+    return speed

@@ -1,4 +1,4 @@
-"""What a pair traded, as the replay exchange asks for it: a protocol, and a made-up history that follows from a seed."""
+"""What a pair traded, as the replay exchange asks for it: a protocol, and a history that follows from a seed."""
 
 from __future__ import annotations
 
