@@ -80,3 +80,62 @@ LOCK TABLE retention_lines IN ACCESS SHARE MODE
 
 -- name: retention_lines
 SELECT kind, line FROM retention_lines
+
+-- name: next_trade_time
+SELECT timestamp FROM trades WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+ORDER BY timestamp LIMIT 1
+
+-- name: next_candle_time
+SELECT timestamp FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND NOT coarse
+ORDER BY timestamp LIMIT 1
+
+-- name: finer_candle_facts
+-- In the order of audit.CandleFacts, behind the start.
+SELECT timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id
+FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND NOT coarse
+
+-- name: folded_candle_facts
+-- What a bucket has to be, of its parts (one of the next three statements); no row where there are none.
+SELECT (array_agg(open ORDER BY timestamp))[1], max(high), min(low), (array_agg(close ORDER BY timestamp DESC))[1],
+       sum(volume), CASE WHEN count(turnover) = count(*) THEN sum(turnover) END, sum(trade_count)::bigint,
+       CASE WHEN count(first_id) = count(*) THEN min(first_id) END,
+       CASE WHEN count(last_id) = count(*) THEN max(last_id) END
+FROM ({parts}) parts HAVING count(*) > 0
+
+-- name: minutes_by_trades
+-- What the minutes have to be by their stored trades: each of the kind it is of, those that were given as they are. Where
+-- the ledger shows that every trade is in (is_proven), by the trades with ids alone.
+(SELECT DISTINCT ON (b.timestamp) b.*
+FROM (
+    SELECT time_bucket(INTERVAL '1 minute', timestamp) AS timestamp, (array_agg(price ORDER BY trade_id))[1] AS open,
+           max(price) AS high, min(price) AS low, (array_agg(price ORDER BY trade_id DESC))[1] AS close,
+           sum(volume) AS volume, sum(price * volume) AS turnover, count(*) AS trade_count,
+           min(trade_id) AS first_id, max(trade_id) AS last_id
+    FROM trades WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+    GROUP BY 1, trade_id > 0
+) b
+LEFT JOIN candles o ON o.symbol = %(symbol)s AND o.interval_minutes = 1 AND o.timestamp = b.timestamp
+                   AND o.timestamp >= %(start)s AND o.timestamp < %(end)s
+WHERE CASE WHEN %(is_proven)s THEN b.first_id > 0 WHEN o.timestamp IS NULL THEN true
+           ELSE coalesce((b.first_id > 0) = (o.first_id > 0), false) END
+ORDER BY b.timestamp, b.first_id DESC)
+UNION ALL
+SELECT timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id
+FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1 AND timestamp >= %(start)s AND timestamp < %(end)s
+               AND first_id IS NULL AND NOT %(is_proven)s
+
+-- name: minutes_stored
+SELECT timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id
+FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1 AND timestamp >= %(start)s AND timestamp < %(end)s
+
+-- name: five_minutes_stored
+-- Below the fence, where no minutes are.
+SELECT timestamp, open, high, low, close, volume, turnover, trade_count, first_id, last_id
+FROM candles_history WHERE symbol = %(symbol)s AND interval_minutes = 5 AND NOT coarse
+                       AND timestamp >= %(start)s AND timestamp < %(end)s
+
+-- name: count_candles_without_parts
+-- Minutes before the line of the trades, and five minutes before the fence: nothing to recompute them from is stored.
+SELECT (SELECT count(*) FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1 AND timestamp < %(trades)s)
+     + (SELECT count(*) FROM candles_history WHERE symbol = %(symbol)s AND interval_minutes = 5 AND NOT coarse
+        AND timestamp < %(candles)s)
