@@ -1,12 +1,15 @@
 """docker-compose.yml, as far as it can be judged without an engine."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import yaml
 
 from config import env
+from krakendata.tasks.running import GRACE_SECONDS
 
 TEXT = (env.ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
@@ -18,7 +21,7 @@ def compose() -> dict[str, Any]:
 
 
 def test_it_has_the_services_of_the_house(compose: dict[str, Any]) -> None:
-    assert {"database", "redis", "migrate", "web"} <= set(compose["services"])
+    assert {"database", "redis", "migrate", "web", "worker", "beat"} <= set(compose["services"])
 
 
 def test_every_secret_comes_from_a_file_of_the_operators(compose: dict[str, Any]) -> None:
@@ -46,6 +49,7 @@ def test_every_volume_used_is_declared(compose: dict[str, Any]) -> None:
         volume.partition(":")[0]
         for service in compose["services"].values()
         for volume in service.get("volumes", [])
+        if isinstance(volume, str)
     }
     assert used == set(compose["volumes"])
 
@@ -74,6 +78,53 @@ def test_the_web_servers_variables_are_all_it_needs(compose: dict[str, Any], tmp
     assert env.database(environment)["ENGINE"] == "krakendata.db.timescale"
     assert env.secret_key(environment) == "of the operator"
     assert env.redis_url(environment) == "redis://redis:6379/0"
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+def test_whoever_uses_the_database_waits_for_its_tables(compose: dict[str, Any], name: str) -> None:
+    waits = compose["services"][name]["depends_on"]
+    assert {service: wait["condition"] for service, wait in waits.items()} == {
+        "database": "service_healthy",
+        "redis": "service_healthy",
+        "migrate": "service_completed_successfully",
+    }
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_the_commands_are_celerys_with_the_projects_app(compose: dict[str, Any], name: str) -> None:
+    python, *words = compose["services"][name]["command"]
+    assert python == "python"
+    done = subprocess.run(
+        [sys.executable, *words, "--help"], cwd=env.ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"celery {name}" in done.stdout or f"{name} [OPTIONS]" in done.stdout
+
+
+def test_the_workers_watch_a_folder_they_cannot_change(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    (folder,) = worker["volumes"]
+    assert (folder["type"], folder["read_only"]) == ("bind", True)
+    assert folder["target"] == worker["environment"]["WATCH_FOLDER"]
+    rest = {name: value for name, value in worker["environment"].items() if name != "WATCH_FOLDER"}
+    assert rest == compose["services"]["web"]["environment"]
+
+
+def test_a_worker_has_time_to_stop_in_good_order(compose: dict[str, Any]) -> None:
+    minutes = int(compose["services"]["worker"]["stop_grace_period"].removesuffix("m"))
+    assert minutes * 60 > GRACE_SECONDS
+
+
+def test_there_is_one_beat(compose: dict[str, Any]) -> None:
+    assert compose["services"]["beat"]["deploy"]["replicas"] == 1
+
+
+def test_the_defaults_are_those_of_the_settings(compose: dict[str, Any]) -> None:
+    given = compose["services"]["worker"]["environment"]
+    names = ("KRAKEN_CALLS_PER_SECOND", "KRAKEN_CALLS_PER_SECOND_PER_PAIR", "KRAKEN_REST_URL")
+    defaults = {name: given[name].removeprefix(f"${{{name}:-").removesuffix("}") for name in names}
+    settings = env.krakendata(env.Environment({}))
+    assert env.krakendata(env.Environment(defaults)) == settings
 
 
 def test_the_database_has_room_for_the_policies(compose: dict[str, Any]) -> None:
