@@ -20,7 +20,7 @@ bench: .venv/ready       # the tables of docs/performance.md
 
 requirements:            # pin again what *.in ask for (needs uv)
 	for name in requirements requirements-dev; do uv pip compile --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header -q $$name.in -o $$name.txt; done
+	  --no-strip-extras --no-emit-index-url --no-header -q $$name.in -o $$name.txt; done
 
 clean:                   # forget the environment, the private database and what tools left
 	rm -rf "$$(readlink -f var/postgres)" var .venv static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
