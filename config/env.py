@@ -215,6 +215,8 @@ def krakendata(env: Environment) -> dict[str, Any]:
         "COMPRESS_TRADES_AFTER_DAYS": env.whole_number("COMPRESS_TRADES_AFTER_DAYS", 7, least=1),
         "COMPRESS_CANDLES_AFTER_DAYS": env.whole_number("COMPRESS_CANDLES_AFTER_DAYS", 30, least=1),
         "IMPORT_PARALLEL_FILES": env.whole_number("IMPORT_PARALLEL_FILES", 2, least=1),
+        "BACKFILL_PARALLEL_PAIRS": env.whole_number("BACKFILL_PARALLEL_PAIRS", 4, least=1),
+        "GAP_FILL_PARALLEL_PAIRS": env.whole_number("GAP_FILL_PARALLEL_PAIRS", 4, least=1),
         "POOL_MIN_SIZE": env.whole_number("POOL_MIN_SIZE", 2, least=1),
         "POOL_MAX_SIZE": env.whole_number("POOL_MAX_SIZE", 10, least=1),
         "MAX_REJECTS_KEPT": env.whole_number("MAX_REJECTS_KEPT", 1000),
