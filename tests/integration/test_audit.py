@@ -54,11 +54,13 @@ async def storing_relation(store: Store, interval: Interval) -> str:
     return str(found)
 
 
-async def tamper(store: Store, interval: Interval, start: datetime, change: str) -> None:
+async def tamper(
+    store: Store, interval: Interval, start: datetime, change: str, symbol: str = "BTC/USD"
+) -> None:
     """Change a bucket behind everybody's back: no refresh will take it for stale."""
     relation = await storing_relation(store, interval)
     verb = f"DELETE FROM {relation}" if change == "DELETE" else f"UPDATE {relation} SET {change}"  # noqa: S608
-    cursor = await store.connection.execute(f"{verb} WHERE symbol = 'BTC/USD' AND timestamp = %s", [start])
+    cursor = await store.connection.execute(f"{verb} WHERE symbol = %s AND timestamp = %s", [symbol, start])
     assert cursor.rowcount == 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ END_NS = ns_of(START + 9 * DAY)
 BITCOIN = GENERATED_PAIRS["BTC/USD"]
 
 
-def history_of(seed: int = 1, **options: int) -> GeneratedHistory:
+def history_of(seed: int = 1, **options: Any) -> GeneratedHistory:
     return GeneratedHistory(BITCOIN, START, seed, **options)
 
 
