@@ -201,14 +201,12 @@ class Walk:
             return rows
         known = {**dict(rows.frame.select("line", "trade_id").iter_rows()), **_named(rows.rejections)}
         numbers = _numbers_between(known, nameless, self.last_id)
-        # Behind the last row with an id nothing shows which ids they stand for: the trade that comes next will.
-        last = max(known, default=max(nameless))
         return replace(
             rows,
             rejections=[
-                replace(placed, trade_id=numbers.get(placed.line)) if placed.trade_id is None else placed
+                replace(placed, trade_id=numbers[placed.line]) if placed.trade_id is None else placed
                 for placed in rows.rejections
-                if placed.trade_id is not None or placed.line <= last
+                if placed.trade_id is not None or placed.line in numbers
             ],
         )
 
@@ -228,30 +226,41 @@ def _named(rejections: Iterable[PlacedRejection]) -> dict[int, int]:
     return {placed.line: placed.trade_id for placed in rejections if placed.trade_id is not None}
 
 
-def _numbers_between(known: dict[int, int], nameless: list[int], before: int | None) -> dict[int, int]:
-    """Ids for the lines without one, for each group of them that fills the step between its neighbours exactly."""
-    numbers: dict[int, int] = {}
+def _numbers_between(
+    known: dict[int, int], nameless: list[int], last_id: int | None
+) -> dict[int, int | None]:
+    """Ids for the lines without one that lie between lines that have one; None where their number does not fit.
+
+    Lines that are left out will be met again: those behind the last known id with the trade that comes next, those
+    before the first one by whoever comes from there. Of the latter, what is not behind `last_id` was met before.
+    """
+    numbers: dict[int, int | None] = {}
     group: list[int] = []
+    before, is_first = last_id, True
     waiting = set(nameless)
     for line in sorted({*known, *waiting}):
         if line in waiting:
             group.append(line)
             continue
-        if group and before is not None and known[line] - before - 1 == len(group):
-            numbers.update(zip(group, range(before + 1, known[line]), strict=True))
-        before, group = known[line], []
+        step = known[line] - before - 1 if before is not None else 0
+        if is_first:
+            group = group[max(0, len(group) - step) :] if step > 0 else []
+        fits = len(group) == step
+        numbers.update(
+            (each, known[line] - len(group) + place if fits else None) for place, each in enumerate(group)
+        )
+        before, group, is_first = known[line], [], False
     return numbers
 
 
 def _before(rows: TradeRows, stop: int) -> TradeRows:
-    """The rows with ids below `stop`, and those without one that come before it."""
-    behind = rows.frame.filter(pl.col("trade_id") >= stop)["line"].to_list()
-    cut = min(behind, default=None)
+    """The rows with ids below `stop`, and those without one that come before such a row."""
+    lines = rows.frame.filter(pl.col("trade_id") < stop)["line"].to_list()
+    lines += [line for line, number in _named(rows.rejections).items() if number < stop]
+    cut = max(lines, default=0)
 
     def is_before(placed: PlacedRejection) -> bool:
-        if placed.trade_id is not None:
-            return placed.trade_id < stop
-        return cut is None or placed.line < cut
+        return placed.line < cut if placed.trade_id is None else placed.trade_id < stop
 
     frame = rows.frame.filter(pl.col("trade_id") < stop)
     rejections = [placed for placed in rows.rejections if is_before(placed)]

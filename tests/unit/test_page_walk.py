@@ -75,6 +75,12 @@ class Answers:
         return read_page(rows, "BTC/USD", NOW)
 
 
+def shown(*numbers: int | None) -> TradeRows:
+    """A page of trades a second apart; None: one without an id."""
+    rows = [(number or 1_000_000, START_NS + place * 1_000_000_000) for place, number in enumerate(numbers)]
+    return Answers([], id_zero=frozenset({1_000_000}))._rows(rows)
+
+
 def market(rng: random.Random, count: int, absent: frozenset[int] = frozenset()) -> list[Row]:
     """Trades with ids from 1 on; steps of time from nothing (bursts of one nanosecond) to hours."""
     ns, rows = START_NS, []
@@ -163,6 +169,56 @@ def test_rejected_trades_are_answers() -> None:
     taken = follow(Walk(0, None, Target(until_id=30, settled_ns=SETTLED)), answers)
     assert sorted({number for number in rejected(taken) if number}) == [1, 7, 12, 13, 29, 30]
     assert absent(taken) == []
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_each_row_without_an_id_stands_for_its_id_once_however_the_pages_come(
+    seed: int, inclusive: bool
+) -> None:
+    rng = random.Random(seed)
+    nameless = frozenset({*rng.sample(range(1, 600), 40), *range(300, 300 + rng.randrange(20))})
+    answers = Answers(
+        market(rng, 600),
+        inclusive,
+        page=rng.choice((50, 200)),
+        rng=rng,
+        short=0.3,
+        no_last=0.2,
+        id_zero=nameless,
+    )
+    taken = follow(Walk(0, None, Target(until_id=600, settled_ns=SETTLED)), answers)
+    assert sorted(number or 0 for number in rejected(taken)) == sorted(nameless)
+    assert {*ids(taken)} == {*range(1, 601)} - nameless
+    assert absent(taken) == []
+
+
+def test_rows_without_an_id_behind_the_last_known_one_wait_for_the_trade_that_comes_next() -> None:
+    walk = Walk(0, None, Target(until_id=4, settled_ns=SETTLED))
+    assert rejected([walk.take(shown(1, 2, None), None)]) == []
+    assert rejected([walk.take(shown(2, None, 4), None)]) == [3]
+
+
+@pytest.mark.parametrize(
+    ("last_id", "page", "numbers"),
+    [
+        (12, (None, None, 13), []),
+        (12, (None, None, 14), [13]),
+        (None, (None, 5, None, 7), [6]),
+    ],
+)
+def test_rows_without_an_id_before_the_first_known_one_are_those_that_were_not_met_before(
+    last_id: int | None, page: tuple[int | None, ...], numbers: list[int]
+) -> None:
+    walk = Walk(last_id, START_NS, Target(until_id=20, settled_ns=SETTLED))
+    assert rejected([walk.take(shown(*page), None)]) == numbers
+
+
+def test_of_rows_without_an_id_beside_absent_ids_nobody_can_say_which_they_are() -> None:
+    walk = Walk(0, None, Target(until_id=4, settled_ns=SETTLED))
+    taken = [walk.take(shown(1, None, 4), None) for _ in range(PATIENCE)]
+    assert rejected(taken) == [None]
+    assert absent(taken) == [IdRange(2, 3)]
 
 
 def test_more_than_a_page_of_one_nanosecond_is_passed_and_never_called_absent() -> None:
