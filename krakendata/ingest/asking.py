@@ -26,9 +26,8 @@ async def ask(call: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 def _wait_after(error: Exception) -> bool | float:
-    """Whether to try again, or after how many seconds."""
+    """Whether to try again: with the usual waits, or at once."""
     if not isinstance(error, KrakenError) or not error.transient:
         return False
-    if isinstance(error, RateLimited) and error.retry_after is not None:
-        return error.retry_after
-    return True
+    # The pacer has noted the refusal, and keeps the next call waiting as long as the exchange wants.
+    return 0.0 if isinstance(error, RateLimited) else True
