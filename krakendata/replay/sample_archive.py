@@ -3,13 +3,14 @@
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from krakendata.candles import fold_candles, fold_trades
 from krakendata.replay.market import MARKET_PAIRS, Market, MarketPair
@@ -47,12 +48,26 @@ class SampleFile:
 
 
 @dataclass(frozen=True)
-class _Period:
+class Period:
     """From `start` to `until` there are candles, from `trades_start` on there are trades too."""
 
     start: datetime
     trades_start: datetime
     until: datetime
+
+    def listed_at(self, pair: MarketPair) -> datetime:
+        """When a pair appears."""
+        return self.start + (self.until - self.start) * pair.listed_at
+
+
+class Trading(Protocol):
+    """What a pair traded, told once: each call goes on where the one before ended."""
+
+    def trades(self, until: datetime) -> Iterable[Trade]:
+        """Every trade up to there, in order."""
+
+    def candles(self, until: datetime) -> Iterable[HistoricalCandle]:
+        """Its minutes, instead."""
 
 
 def write_sample_archive(
@@ -63,6 +78,7 @@ def write_sample_archive(
     months: int = MONTHS,
     trade_days: int = TRADE_DAYS,
     bad_rows: int = 4,
+    market_of: Callable[[MarketPair, datetime, int], Trading] = Market,
 ) -> list[SampleFile]:
     """Write both zips into `directory`, replacing what is there, and tell what is in them.
 
@@ -70,25 +86,28 @@ def write_sample_archive(
     `months` of 30 days before, trades at the midnight `trade_days` before; where there are trades, the
     candles are exactly theirs. Trades are in schema D, those of the last of several pairs in schema A.
     The first pair's minutes and its trades have `bad_rows` bad rows each. Equal arguments give equal bytes.
+    `market_of` gives a pair's trading from a moment on, by a seed.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    period = _period(until, months, trade_days)
+    period = period_to(until, months, trade_days)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".sample-") as work:
         written = []
         for place, pair in enumerate(pairs):
             schema = "A" if 0 < place == len(pairs) - 1 else "D"
-            written += _write_pair(Path(work), pair, period, seed, schema, bad_rows if place == 0 else 0)
+            trading = market_of(pair, period.listed_at(pair), seed)
+            written += _write_pair(Path(work), pair, trading, period, schema, bad_rows if place == 0 else 0)
         return [
             *_pack(directory / CANDLES_ZIP, CANDLES_FOLDER, [f for f in written if f.is_candles], until),
             *_pack(directory / TRADES_ZIP, TRADES_FOLDER, [f for f in written if not f.is_candles], until),
         ]
 
 
-def _period(until: datetime, months: int, trade_days: int) -> _Period:
+def period_to(until: datetime, months: int = MONTHS, trade_days: int = TRADE_DAYS) -> Period:
+    """The period of archives that end at the aware `until`, which is cut to its minute."""
     until = until.astimezone(UTC).replace(second=0, microsecond=0)
     midnight = until.replace(hour=0, minute=0)
     start = midnight - months * DAYS_PER_MONTH * DAY
-    return _Period(start, max(start, midnight - trade_days * DAY), until)
+    return Period(start, max(start, midnight - trade_days * DAY), until)
 
 
 class _CsvFile:
@@ -131,11 +150,9 @@ def _spoiled(fields: Sequence[str], number: int) -> Sequence[str]:
 
 
 def _write_pair(
-    work: Path, pair: MarketPair, period: _Period, seed: int, schema: str, bad_rows: int
+    work: Path, pair: MarketPair, market: Trading, period: Period, schema: str, bad_rows: int
 ) -> list[_CsvFile]:
     """Write one pair's CSVs into `work`, a day at a time: memory stays small however long the period."""
-    listed = period.start + (period.until - period.start) * pair.listed_at
-    market = Market(pair, listed, seed)
     header = SCHEMA_D_HEADER if schema == "D" else None
     with ExitStack() as stack:
         candle_files = [
@@ -143,7 +160,7 @@ def _write_pair(
             for length in CANDLE_MINUTES
         ]
         trades_file = stack.enter_context(_CsvFile(work / f"{pair.altname}.csv", bad_rows, header))
-        for day_end in _day_ends(listed, period.until):
+        for day_end in _day_ends(period.listed_at(pair), period.until):
             if day_end <= period.trades_start:
                 minutes = list(market.candles(day_end))
             else:

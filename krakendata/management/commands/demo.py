@@ -1,13 +1,16 @@
-"""`manage.py demo`: from an empty database to candles in the admin, and served until Ctrl-C.
+"""`manage.py demo`: from an empty database to a market that keeps itself complete, served until Ctrl-C.
 
 Every step looks first whether it is done, so that a second start serves within seconds, and a start after an
-interruption goes on where the first one stopped.
+interruption goes on where the first one stopped. While it serves, a replay exchange trades on in a thread of this
+process, and a worker and beat, processes of their own, fetch from it.
 """
 
+import asyncio
 import secrets
 import socket
 from argparse import ArgumentParser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,23 +22,38 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
-from krakendata.management.command import INTERRUPTED
-from krakendata.management.commands.generate_archive import DEFAULT_SEED
-from krakendata.models import SyncRun
-from krakendata.replay.sample_archive import CANDLES_ZIP, TRADES_ZIP, write_sample_archive
+from krakendata.ingest.pair_list import refresh_pairs, track_pairs
+from krakendata.kraken.pacers import LocalPacer
+from krakendata.kraken.rest import KrakenRest
+from krakendata.management.children import celery_processes
+from krakendata.management.command import INTERRUPTED, database_arguments
+from krakendata.models import Pair, SyncRun
+from krakendata.replay.demo_market import LIMITS, DemoMarket
+from krakendata.replay.market import MARKET_PAIRS
+from krakendata.replay.server import ReplayServer
 
 HOST = "127.0.0.1"
 PORT = 8000
-ARCHIVES = Path("var/sample-archives")
+EXCHANGE_PORT = 8001
+ARCHIVES = Path("var/demo-archives")
 ACCOUNT = "admin"
 # 96 bits: nobody guesses it, and it is still typed in a moment.
 PASSWORD_BYTES = 12
+# One process a pair, and one for what is due meanwhile.
+CHILDREN = {
+    "worker": ["worker", "--loglevel", "INFO", "--concurrency", str(len(MARKET_PAIRS) + 1)],
+    # Without a file for its process number, which a killed beat would leave behind.
+    "beat": ["beat", "--loglevel", "INFO", "--pidfile="],
+}
 
 
 class Command(BaseCommand):
     """Each step says what it does; exit 0 after Ctrl-C while serving, as that is how a demo ends, 130 before."""
 
-    help = "Fill an empty database with a made-up market and serve the admin. `make demo` does it for you."
+    help = (
+        "Fill an empty database with a made-up market, keep it complete from a replay exchange, and serve the admin. "
+        "`make demo` does it for you."
+    )
     # The tables they ask for are what the first step makes.
     requires_system_checks = ()
 
@@ -44,20 +62,29 @@ class Command(BaseCommand):
             "--port", type=int, default=PORT, help="where to serve (%(default)s); if it is taken, a free one"
         )
         parser.add_argument(
-            "--directory", type=Path, default=ARCHIVES, help="where the sample archives lie (%(default)s)"
+            "--directory", type=Path, default=ARCHIVES, help="where the demo's archives lie (%(default)s)"
         )
 
     def handle(self, *args: Any, port: int, directory: Path, **options: Any) -> None:
+        archives = directory.absolute()
+        logs = archives.parent / "logs"
         try:
-            self.prepare(directory.absolute())
+            self.prepare(archives)
+            with self.exchange(archives, port and EXCHANGE_PORT) as rest_url:
+                self.track(rest_url)
+                self.tell(
+                    f"A worker and beat fetch what the archives lack, and whatever comes; their logs are in {logs}."
+                )
+                with celery_processes(CHILDREN, variables(rest_url), logs, died=self.tell):
+                    self.serve(port)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The next start goes on from here.", returncode=INTERRUPTED) from None
-        self.serve(port)
+        self.tell("Stopped. The data stay; the next start goes on with them.")
 
     def prepare(self, archives: Path) -> None:
         self.make_tables()
         if self.is_imported(archives):
-            self.tell("The sample archives are imported already.")
+            self.tell("The demo's archives are imported already.")
         else:
             self.refuse_other_data(archives)
             self.write_archives(archives)
@@ -79,10 +106,11 @@ class Command(BaseCommand):
             )
 
     def write_archives(self, archives: Path) -> None:
-        if all((archives / name).exists() for name in (CANDLES_ZIP, TRADES_ZIP)):
+        if DemoMarket.is_written(archives):
             return
-        self.tell(f"Making up a market, as Kraken's archives (manage.py generate_archive {archives}).")
-        files = write_sample_archive(archives, DEFAULT_SEED, datetime.now(UTC))
+        self.tell(f"Making up a market, as Kraken's archives in {archives}.")
+        market = DemoMarket(datetime.now(UTC))
+        files = market.write_archives(archives, asyncio.run(market.minutes()))
         rows, bad = sum(file.rows for file in files), sum(file.bad_rows for file in files)
         self.stdout.write(
             f"  {len(files)} files with {rows:,} rows, {bad} of them bad so that you see rejects."
@@ -102,6 +130,31 @@ class Command(BaseCommand):
         User.objects.create_superuser(ACCOUNT, password=password)
         self.tell(f"Your account, shown this once: {ACCOUNT}, password {password}")
 
+    @contextmanager
+    def exchange(self, archives: Path, port: int) -> Iterator[str]:
+        """Let the market of the archives go on behind an address of its own; gives the address."""
+        if not DemoMarket.is_written(archives):
+            raise CommandError(
+                f"The archives of this demo's market are gone from {archives}. Begin anew with make clean."
+            )
+        exchange = DemoMarket.of_archives(archives).exchange()
+        with ReplayServer(exchange, HOST, free_port(port)).in_thread() as server:
+            self.tell(f"An exchange that trades on is at {server.rest_url} (KRAKEN_REST_URL).")
+            yield server.rest_url
+
+    def track(self, rest_url: str) -> None:
+        """Have every pair collected, once: who untracks one later is not contradicted."""
+        if Pair.objects.exists():
+            return
+
+        async def track_all() -> None:
+            async with LocalPacer(LIMITS) as pacer, KrakenRest(rest_url, pacer=pacer) as rest:
+                await refresh_pairs(database_arguments(), rest)
+            await track_pairs(database_arguments(), list(MARKET_PAIRS))
+
+        asyncio.run(track_all())
+        self.tell(f"Tracking its pairs (manage.py track): {', '.join(MARKET_PAIRS)}.")
+
     def serve(self, port: int) -> None:
         with listening_socket(port) as listener:
             address = f"http://{HOST}:{listener.getsockname()[1]}/"
@@ -110,12 +163,20 @@ class Command(BaseCommand):
             # After Ctrl-C uvicorn ends in good order, and raises the signal again.
             with suppress(KeyboardInterrupt):
                 server.run(sockets=[listener])
-        self.tell("Stopped. The data stay; the next start goes on with them.")
 
     def tell(self, sentence: str) -> None:
         """Write it at once: who reads through a pipe waits for the address."""
         self.stdout.write(self.style.MIGRATE_HEADING("• ") + sentence)
         self.stdout.flush()
+
+
+def variables(rest_url: str) -> dict[str, str]:
+    """What the worker and beat have to know beside our own environment."""
+    return {
+        "KRAKEN_REST_URL": rest_url,
+        "KRAKEN_CALLS_PER_SECOND_PER_PAIR": f"{LIMITS.per_pair:g}",
+        "KRAKEN_CALLS_PER_SECOND": f"{LIMITS.per_address:g}",
+    }
 
 
 def runs_of(archives: Path) -> QuerySet[SyncRun]:
@@ -134,3 +195,9 @@ def listening_socket(port: int) -> socket.socket:
         return socket.create_server((HOST, port))
     except OSError:
         return socket.create_server((HOST, 0))
+
+
+def free_port(port: int) -> int:
+    """The port, or 0 for any other, if it is taken."""
+    with listening_socket(port) as probe:
+        return port if probe.getsockname()[1] == port else 0
