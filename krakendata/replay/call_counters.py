@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ BURST = 3.0
 FIRST_BLOCK, LONGEST_BLOCK = 5.0, 60.0
 CALLS_UNTIL_LOCKOUT = 30
 LOCKOUT_SECONDS = 900.0
+
+# Attempts to open a socket, and in how long a time (kraken-facts 2.6).
+CONNECTIONS, CONNECTIONS_SECONDS = 150, 600.0
 
 # Calls that were on their way when a block began do not make it longer.
 UNDERWAY_SECONDS = 1.0
@@ -46,6 +50,7 @@ class CallCounters:
         self._burst = burst
         self._now = now
         self._counters: dict[tuple[str, str | None], _Counter] = {}
+        self._connections: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def refusal(self, address: str, pair: str | None) -> str | None:
         """Count a call; the error string it is refused with, or None. `pair`: for Trades and OHLC."""
@@ -54,6 +59,18 @@ class CallCounters:
         if refused is None and pair is not None:
             refused = self._count((address, pair), self.limits.per_pair, now, RATE_LIMIT)
         return refused
+
+    def refuses_connection(self, address: str) -> bool:
+        """Count an attempt to open a socket; whether there were too many of them lately."""
+        if not (self.limits.per_address or self.limits.per_pair):
+            return False
+        now, attempts = self._now(), self._connections[address]
+        while attempts and attempts[0] <= now - CONNECTIONS_SECONDS:
+            attempts.popleft()
+        if len(attempts) >= CONNECTIONS:
+            return True
+        attempts.append(now)
+        return False
 
     def _count(self, key: tuple[str, str | None], limit: float, now: float, error: str) -> str | None:
         if not limit:

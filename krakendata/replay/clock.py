@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 from krakendata.types import NS_PER_SECOND, moment_of, ns_of
 
@@ -12,7 +13,8 @@ __all__ = ["ReplayClock"]
 class ReplayClock:
     """A clock that stood at `start` (aware; None: now) when it was made and runs `speed` times as fast as real time.
 
-    Speed 0 stands still until it is moved. `real` gives the real time in seconds, for tests.
+    Speed 0 stands still until it is moved, and so does an infinite one, which is moved as fast as whoever listens can
+    follow (`feed`). `real` gives the real time in seconds, for tests.
     """
 
     def __init__(
@@ -34,8 +36,15 @@ class ReplayClock:
         self._speed = speed
 
     @property
+    def is_unbound(self) -> bool:
+        """Whether it goes as fast as whoever listens can follow."""
+        return self._speed == inf
+
+    @property
     def ns(self) -> int:
         """Nanoseconds since the epoch."""
+        if self.is_unbound:
+            return self._set_to_ns
         return self._set_to_ns + int((self._real() - self._set_at) * self._speed * NS_PER_SECOND)
 
     @property
@@ -45,7 +54,11 @@ class ReplayClock:
 
     def set(self, moment: datetime) -> None:
         """Stand at the aware `moment`, and run on from there."""
-        self._set_to_ns, self._set_at = ns_of(moment), self._real()
+        self.set_ns(ns_of(moment))
+
+    def set_ns(self, ns: int) -> None:
+        """The same, by nanoseconds since the epoch."""
+        self._set_to_ns, self._set_at = ns, self._real()
 
     def advance(self, step: timedelta) -> None:
         """Move on by `step` at once."""
@@ -56,10 +69,10 @@ class ReplayClock:
         ahead = ns - self.ns
         if ahead <= 0:
             return 0.0
-        return ahead / self._speed / NS_PER_SECOND if self._speed else float("inf")
+        return ahead / self._speed / NS_PER_SECOND if self._speed and not self.is_unbound else inf
 
 
 def _checked(speed: float) -> float:
-    if not 0 <= speed < float("inf"):
-        raise ValueError(f"A clock cannot run backwards, nor infinitely fast: speed {speed}. Give 0 or more.")
+    if not speed >= 0:
+        raise ValueError(f"A clock cannot run backwards: speed {speed}. Give 0 or more.")
     return speed

@@ -83,27 +83,49 @@ class ReplayExchange:
         rows = await history.newest(history.listed_ns, end, count)
         return [row for row in rows if not self._is_hidden(row, end)]
 
-    async def bars(self, history: History, minutes: int, from_ns: int) -> Sequence[Bar]:
+    async def bars(
+        self, history: History, minutes: int, from_ns: int, before_ns: int | None = None
+    ) -> Sequence[Bar]:
         """The candles with trades from `from_ns` on, the one still forming included."""
-        now = self.rest_ns
-        late = await self._late_rows(history, now) if self.faults.late_every else []
-        return await history.bars(minutes, from_ns, now, {row.trade_id for row in late})
+        now = self.rest_ns if before_ns is None else before_ns
+        return await history.bars(minutes, from_ns, now, await self.hidden(history, now))
+
+    async def between(self, history: History, from_ns: int, before_ns: int) -> Sequence[Row]:
+        """Every trade within, late ones included; for short times."""
+        count = 1_000
+        rows = await history.oldest(from_ns, before_ns, count)
+        while len(rows) == count:
+            count *= 2
+            rows = await history.oldest(from_ns, before_ns, count)
+        return rows
+
+    async def hidden(self, history: History, now: int) -> list[Row]:
+        """The trades that have happened by `now` and are not shown yet."""
+        if not self.faults.late_every:
+            return []
+        rows = await self.between(history, now - self._late_ns, now)
+        return [row for row in rows if self._is_hidden(row, now)]
+
+    def shown_ns(self, row: Row) -> int:
+        """When a late trade is shown at last."""
+        return row.ns + self._late_ns + 1
 
     @property
     def rest_ns(self) -> int:
         """Up to when REST knows what happened."""
         return self.clock.ns - int(self.faults.lag_seconds * NS_PER_SECOND)
 
-    async def _late_rows(self, history: History, now: int) -> list[Row]:
-        rows = await _all(history, now - self._late_ns, now)
-        return [row for row in rows if self._is_hidden(row, now)]
+    @property
+    def system(self) -> str:
+        """The exchange's word for its state."""
+        return "maintenance" if self.faults.maintenance else "online"
 
     @property
     def _late_ns(self) -> int:
         return int(self.faults.late_seconds * NS_PER_SECOND)
 
     def _is_hidden(self, row: Row, now: int) -> bool:
-        return self.faults.is_late(row.trade_id) and row.ns + self._late_ns >= now
+        return self.faults.is_late(row.trade_id) and self.shown_ns(row) > now
 
     # --- the truth, for tests ------------------------------------------------------------------------------
 
@@ -144,13 +166,3 @@ class ReplayExchange:
                 f"{pair} is replayed from what is stored; only made-up pairs have a truth to tell."
             )
         return history
-
-
-async def _all(history: History, from_ns: int, before_ns: int) -> Sequence[Row]:
-    """Every trade within; for short times."""
-    count = 1_000
-    rows = await history.oldest(from_ns, before_ns, count)
-    while len(rows) == count:
-        count *= 2
-        rows = await history.oldest(from_ns, before_ns, count)
-    return rows

@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A candle with trades as REST writes it, `start_ns` being its first nanosecond."""
+    """A candle with trades as REST writes it, `start_ns` being its first nanosecond; and its exact turnover."""
 
     start_ns: int
     open: str
@@ -51,6 +51,7 @@ class Bar(NamedTuple):
     vwap: str
     volume: str
     trade_count: int
+    turnover: str
 
 
 class History(Protocol):
@@ -73,9 +74,9 @@ class History(Protocol):
         """The last `count` trades within, oldest first."""
 
     async def bars(
-        self, minutes: int, from_ns: int, before_ns: int, without: Collection[int] = ()
+        self, minutes: int, from_ns: int, before_ns: int, without: Sequence[Row] = ()
     ) -> Sequence[Bar]:
-        """The candles of the trades within, but for the ids `without`; their grid begins at the epoch."""
+        """The candles of the trades within, but for those `without`; their grid begins at the epoch."""
 
 
 class GeneratedHistory:
@@ -129,10 +130,10 @@ class GeneratedHistory:
         return self._rows(max(first, end - count), end)
 
     async def bars(
-        self, minutes: int, from_ns: int, before_ns: int, without: Collection[int] = ()
+        self, minutes: int, from_ns: int, before_ns: int, without: Sequence[Row] = ()
     ) -> Sequence[Bar]:
         length = minutes * NS_PER_MINUTE
-        folded = fold(self._minutes(from_ns, before_ns, without), length)
+        folded = fold(self._minutes(from_ns, before_ns, {row.trade_id for row in without}), length)
         return [self._bar(*row) for row in folded.iter_rows()]
 
     # --- the truth, for tests ------------------------------------------------------------------------------
@@ -252,8 +253,9 @@ class GeneratedHistory:
         decimals = self.pair.price_decimals
         open_, high, low, close, vwap = (_digits(price, decimals) for price in (*prices, turnover // volume))
         shown = max(REST_VOLUME_DECIMALS, self.pair.volume_decimals)
+        exact = _digits(turnover, decimals + self.pair.volume_decimals)
         volume *= 10 ** (shown - self.pair.volume_decimals)
-        return Bar(start_ns, open_, high, low, close, vwap, _digits(volume, shown), trade_count)
+        return Bar(start_ns, open_, high, low, close, vwap, _digits(volume, shown), trade_count, exact)
 
 
 def fold(parts: pl.DataFrame, length_ns: int) -> pl.DataFrame:

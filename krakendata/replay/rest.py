@@ -253,8 +253,8 @@ class RestApi:
         return _compact({"unixtime": int(now.timestamp()), "rfc1123": f"{now:%a, %d %b %y %H:%M:%S} +0000"})
 
     async def _system_status(self, asked: Mapping[str, str]) -> bytes:
-        status = "maintenance" if self._exchange.faults.maintenance else "online"
-        return _compact({"status": status, "timestamp": f"{self._exchange.clock.now:%Y-%m-%dT%H:%M:%SZ}"})
+        now = self._exchange.clock.now
+        return _compact({"status": self._exchange.system, "timestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"})
 
 
 # --- texts ---------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def trade_text(row: Row) -> str:
 
 def candle_text(bar: Bar) -> str:
     """A candle as REST writes it."""
-    start, open_, high, low, close, vwap, volume, count = bar
+    start, open_, high, low, close, vwap, volume, count, _turnover = bar
     return f'[{start // NS_PER_SECOND},"{open_}","{high}","{low}","{close}","{vwap}","{volume}",{count}]'
 
 
@@ -309,7 +309,7 @@ def _without_gaps(
     for start in range(from_ns, forming + length, length):
         bar = by_start.get(start)
         if bar is None and close is not None:
-            bar = Bar(start, close, close, close, close, no_vwap, no_volume, 0)
+            bar = Bar(start, close, close, close, close, no_vwap, no_volume, 0, "0")
         if bar is not None:
             close = bar.close
             rows.append(bar)

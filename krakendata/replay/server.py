@@ -1,4 +1,4 @@
-"""The replay exchange on a socket: REST, and its own paths for changing faults and the clock while it runs."""
+"""The replay exchange on a port: REST, WebSocket, and its own paths for changing faults and the clock while it runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from krakendata.replay.exchange import ReplayExchange
+from krakendata.replay.feed import Feed
 from krakendata.replay.rest import RestApi
+from krakendata.replay.websocket import WebSocketApi
 
 __all__ = ["ReplayServer"]
 
@@ -43,7 +45,8 @@ class ReplayServer:
     def __init__(self, exchange: ReplayExchange, host: str = "127.0.0.1", port: int = 0) -> None:
         self.exchange = exchange
         self.host, self.port = host, port
-        self._application = application(exchange)
+        self._feed = Feed(exchange)
+        self._application = application(exchange, self._feed)
 
     @property
     def rest_url(self) -> str:
@@ -67,6 +70,7 @@ class ReplayServer:
             if self._task.done():
                 await self._task
             await asyncio.sleep(0.001)
+        self._telling = asyncio.create_task(self._feed.run())
         return self
 
     async def __aexit__(
@@ -75,12 +79,16 @@ class ReplayServer:
         self.exchange.closing.set()
         self._server.should_exit = True
         await self._task
+        self._telling.cancel()
+        await asyncio.wait([self._telling])
         self._listener.close()
         self.exchange.closing.clear()
 
     async def wait(self) -> None:
-        """Return when the server has ended."""
-        await self._task
+        """Return when the server has ended; raises what ended it."""
+        await asyncio.wait([self._task, self._telling], return_when=asyncio.FIRST_COMPLETED)
+        if self._telling.done():
+            self._telling.result()
 
     @contextmanager
     def in_thread(self) -> Iterator[Self]:
@@ -140,12 +148,13 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-def application(exchange: ReplayExchange) -> Starlette:
-    """The exchange as an ASGI application."""
-    rest, control = RestApi(exchange), _Control(exchange)
+def application(exchange: ReplayExchange, feed: Feed) -> Starlette:
+    """The exchange as an ASGI application; `feed` has to run beside it."""
+    rest, sockets, control = RestApi(exchange), WebSocketApi(exchange, feed), _Control(exchange)
     return Starlette(
         routes=[
             Route("/0/public/{endpoint}", rest.answer, methods=["GET", "POST"]),
+            WebSocketRoute("/v2", sockets.serve),
             Route("/replay/faults", control.faults, methods=["GET", "POST", "DELETE"]),
             Route("/replay/clock", control.clock, methods=["GET", "POST"]),
         ]
