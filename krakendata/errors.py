@@ -6,6 +6,7 @@
         UnknownSymbol (ValueError)              name; names the remedy and the closest known ones
         UnknownInterval (ValueError)            name; lists the known ones
         NotListed (ValueError)                  name; the exchange lists no such pair, or lists it no more
+        NothingStored (ValueError)              name; nothing of the pair is stored in that time
         KrakenError                             the exchange
             Unavailable *                       no answer, or not one of the API's
             RateLimited *                       retry_after: seconds, or None when it did not say
@@ -33,6 +34,7 @@ __all__ = [
     "KrakenError",
     "NotConnectedError",
     "NotListed",
+    "NothingStored",
     "RateLimited",
     "Refused",
     "StorageError",
@@ -93,6 +95,15 @@ class NotListed(KrakenDataError, ValueError):
     def __init__(self, name: str | None = None, why: str = "") -> None:
         self.name = name
         super().__init__(None if name is None else f"{name} cannot be tracked: {why}")
+
+
+class NothingStored(KrakenDataError, ValueError):
+    """Nothing of the pair is stored in that time; manage.py coverage shows what is."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+        told = f"Nothing of {name} is stored in that time: manage.py coverage {name} shows what is."
+        super().__init__(None if name is None else told)
 
 
 class KrakenError(KrakenDataError):

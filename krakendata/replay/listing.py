@@ -28,19 +28,25 @@ COST_DECIMALS = 5
 
 def listed_pair(pair: MarketPair) -> Pair:
     """A made-up pair in its four spellings."""
-    base, quote = pair.symbol.split("/")
+    return named_pair(pair.symbol, pair.price_decimals, pair.volume_decimals)
+
+
+def named_pair(symbol: str, price_decimals: int, volume_decimals: int) -> Pair:
+    """A pair in its four spellings, by rule."""
+    base, quote = symbol.split("/")
     old_base, old_quote = REST_NAMES.get(base, base), REST_NAMES.get(quote, quote)
     is_old = {old_base, old_quote} <= ASSET_IDS.keys() and NEW_KEYS not in (old_base, old_quote)
+    altname = Symbols().altname(symbol)
     return Pair(
-        symbol=pair.symbol,
-        key=ASSET_IDS[old_base] + ASSET_IDS[old_quote] if is_old else pair.altname,
-        altname=pair.altname or Symbols().altname(pair.symbol),
+        symbol=symbol,
+        key=ASSET_IDS[old_base] + ASSET_IDS[old_quote] if is_old else altname,
+        altname=altname,
         wsname=f"{old_base}/{old_quote}",
         base=base,
         quote=quote,
         status="online",
-        price_decimals=pair.price_decimals,
-        volume_decimals=pair.volume_decimals,
+        price_decimals=price_decimals,
+        volume_decimals=volume_decimals,
     )
 
 

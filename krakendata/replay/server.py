@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from email.utils import format_datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,24 +40,32 @@ class ReplayServer:
         async with ReplayServer(exchange) as server:    in this event loop
         with ReplayServer(exchange).in_thread() as server:    in one of its own, for code that blocks
 
-    Inside, `rest_url` and `websocket_url` are where it is to be reached. Raises OSError when the port is taken.
+    Inside, `rest_url` and `websocket_url` are where it is to be reached: by TLS with a `certificate` (the files of the
+    certificate and of its key). Raises OSError when the port is taken or a file cannot be read.
     """
 
-    def __init__(self, exchange: ReplayExchange, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        exchange: ReplayExchange,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self.exchange = exchange
         self.host, self.port = host, port
+        self._certificate = certificate
         self._feed = Feed(exchange)
         self._application = application(exchange, self._feed)
 
     @property
     def rest_url(self) -> str:
         """What stands for https://api.kraken.com."""
-        return f"http://{self._netloc}"
+        return f"{'https' if self._certificate else 'http'}://{self._netloc}"
 
     @property
     def websocket_url(self) -> str:
         """What stands for wss://ws.kraken.com/v2."""
-        return f"ws://{self._netloc}/v2"
+        return f"{'wss' if self._certificate else 'ws'}://{self._netloc}/v2"
 
     @property
     def _netloc(self) -> str:
@@ -129,6 +138,7 @@ class ReplayServer:
         return listener
 
     def _config(self) -> uvicorn.Config:
+        certificate, key = self._certificate or (None, None)
         return uvicorn.Config(
             _with_date(self._application, self.exchange),
             lifespan="off",
@@ -138,6 +148,8 @@ class ReplayServer:
             date_header=False,
             server_header=False,
             timeout_graceful_shutdown=CLOSING_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
 
 

@@ -54,6 +54,28 @@ async def read_candles(
     return rows if limit is None else rows[::-1]
 
 
+async def read_oldest_trades(
+    connection: Connection, symbol: str, stretch: Stretch, limit: int
+) -> Sequence[Row]:
+    """The first trades in `stretch` that have ids: id, time, price and volume as text, side, order type."""
+    return await _read_trades(connection, "oldest_trades", symbol, stretch, limit)
+
+
+async def read_newest_trades(
+    connection: Connection, symbol: str, stretch: Stretch, limit: int
+) -> Sequence[Row]:
+    """The last ones, oldest first."""
+    return (await _read_trades(connection, "newest_trades", symbol, stretch, limit))[::-1]
+
+
+async def _read_trades(
+    connection: Connection, name: str, symbol: str, stretch: Stretch, limit: int
+) -> Sequence[Row]:
+    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
+    cursor = await connection.execute(query(name), parameters)
+    return await cursor.fetchall()
+
+
 async def read_finer_candles(
     connection: Connection, interval: Interval, symbol: str, stretch: Stretch
 ) -> dict[datetime, Row]:

@@ -139,3 +139,14 @@ FROM candles_history WHERE symbol = %(symbol)s AND interval_minutes = 5 AND NOT 
 SELECT (SELECT count(*) FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1 AND timestamp < %(trades)s)
      + (SELECT count(*) FROM candles_history WHERE symbol = %(symbol)s AND interval_minutes = 5 AND NOT coarse
         AND timestamp < %(candles)s)
+
+-- name: oldest_trades
+-- Trades with the exchange's own ids, to be replayed.
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
+WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND trade_id > 0
+ORDER BY timestamp, trade_id LIMIT %(limit)s
+
+-- name: newest_trades
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
+WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND trade_id > 0
+ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
