@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -32,20 +33,19 @@ def emptied(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) 
     marker = request.node.get_closest_marker("django_db")
     is_committing = marker is not None and marker.kwargs.get("transaction", False)
     if is_committing or COMMITTING_FIXTURES & set(request.fixturenames):
-        with django_db_blocker.unblock():
-            empty_tables()
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            empty_tables(cursor)
 
 
-def empty_tables() -> None:
-    """Truncate tables and rollups."""
-    with connection.cursor() as cursor:
-        cursor.execute(OUR_TABLES)
-        tables = [name for (name,) in cursor.fetchall()]
-        cursor.execute(OUR_AGGREGATES)
-        aggregates = [name for (name,) in cursor.fetchall()]
-        if tables:
-            cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
-        for aggregate in aggregates:
-            cursor.execute(f"TRUNCATE {aggregate}")
-        if "dirty_ranges" in tables:
-            cursor.execute(RESET_WATERMARKS)
+def empty_tables(cursor: Any) -> None:
+    """Truncate tables and rollups; `cursor` is Django's or psycopg's."""
+    cursor.execute(OUR_TABLES)
+    tables = [name for (name,) in cursor.fetchall()]
+    cursor.execute(OUR_AGGREGATES)
+    aggregates = [name for (name,) in cursor.fetchall()]
+    if tables:
+        cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+    for aggregate in aggregates:
+        cursor.execute(f"TRUNCATE {aggregate}")
+    if "dirty_ranges" in tables:
+        cursor.execute(RESET_WATERMARKS)

@@ -65,12 +65,13 @@ class Replay:
         trades = self.sound(symbol)
         await self._assert_trades(symbol, trades)
         await self._assert_ledger(symbol)
-        minutes = fold_trades(trades)
-        for interval in intervals:
-            wanted = minutes if interval.minutes == 1 else fold_candles(minutes, interval)
+        folded = fold_trades(trades)
+        for interval in sorted(intervals, key=lambda each: each.minutes):
             kept_from = (await self._line("candles")) if interval.minutes == 1 else None
+            # Each length divides the next one: folding step by step is the same, and cheaper.
+            folded = folded if interval.minutes == 1 else fold_candles(folded, interval)
             found = await self.store.candles(interval.name, symbol)
-            wanted = [each for each in wanted if kept_from is None or each.timestamp >= kept_from]
+            wanted = [each for each in folded if kept_from is None or each.timestamp >= kept_from]
             assert found == wanted, f"{symbol} {interval.name}: {first_difference(found, wanted)}"
 
     async def _assert_trades(self, symbol: str, trades: Sequence[Trade]) -> None:
@@ -160,9 +161,7 @@ async def replaying(store: Store, impatient: None) -> AsyncIterator[Callable[...
         async def start(*histories: GeneratedHistory, faults: Faults | None = None) -> Replay:
             exchange = ReplayExchange(histories, ReplayClock(NOW, speed=0), faults=faults)
             server = await stack.enter_async_context(ReplayServer(exchange))
-            time = SkippedTime()
-            pacer = LocalPacer(Limits(0, 0), clock=lambda: time.now, sleep=time.skip)
-            rest = KrakenRest(server.rest_url, pacer=pacer, timeout=5, clock=lambda: exchange.clock.now)
+            rest = KrakenRest(server.rest_url, pacer=no_pacer(), timeout=5, clock=lambda: exchange.clock.now)
             await stack.enter_async_context(rest)
             await list_pairs(store, *exchange.listed())
             return Replay(exchange, server, rest, store)
@@ -175,11 +174,12 @@ async def list_pairs(store: Store, *pairs: Pair) -> None:
     await take_pairs(store.database, PairList(list(pairs), {}), accept_short=True)
 
 
-@dataclass
-class SkippedTime:
-    """Penalties are real seconds, and a test has none: who waits moves the clock on."""
+def no_pacer() -> LocalPacer:
+    """Keep nobody waiting: penalties are real seconds, and who waits for them here moves their clock on."""
+    passed = 0.0
 
-    now: float = 0.0
+    async def skip(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
 
-    async def skip(self, seconds: float) -> None:
-        self.now += seconds
+    return LocalPacer(Limits(0, 0), clock=lambda: passed, sleep=skip)

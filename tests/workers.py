@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from celery import Celery
@@ -66,7 +66,7 @@ class Worker:
 
 @dataclass
 class Workshop:
-    """Where workers work: a database, a queue and an exchange."""
+    """Where workers work: a database, a queue and an exchange; at the end of its block its workers are killed."""
 
     installation: Installation
     redis_url: str
@@ -76,8 +76,20 @@ class Workshop:
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queue = Celery("tests", broker=self.redis_url, backend=self.redis_url, set_as_current=False)
+        broker = env.broker_url(self.redis_url)
+        self.queue = Celery("tests", broker=broker, backend=broker, set_as_current=False)
         self.redis = Redis.from_url(self.redis_url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what still works here."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+        self.queue.close()
+        self.redis.close()
 
     def start_worker(self, processes: int = 1, **settings: str) -> Worker:
         """Start a worker and wait until it takes tasks."""
@@ -143,15 +155,8 @@ class Workshop:
 def workshop(
     installation: Installation, rest_url: str, home: Path, number: int, **settings: str
 ) -> Iterator[Workshop]:
-    """A workshop on the Redis database of this number, emptied before; its workers are killed at the end."""
+    """A workshop on the Redis database of this number, emptied before."""
     url = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
-    shop = Workshop(installation, url, rest_url, home, settings)
-    shop.redis.flushdb()
-    try:
+    with Workshop(installation, url, rest_url, home, settings) as shop:
+        shop.redis.flushdb()
         yield shop
-    finally:
-        for worker in shop.workers:
-            if worker.process.poll() is None:
-                worker.kill()
-        shop.queue.close()
-        shop.redis.close()
