@@ -29,6 +29,9 @@ SETTLED_AFTER = timedelta(minutes=10)
 # Pages that wait while one block is written: enough to keep the exchange busy, few enough to forget.
 PAGES_AHEAD = 10
 
+# Pages that come within so long are one block, as a block costs as much as the rows of two pages.
+BLOCK_SECONDS = 0.5
+
 # A window back in time begins as an hour and is to bring between 10 and 50 pages.
 FIRST_WINDOW_NS = 60 * NS_PER_MINUTE
 FEW_TRADES, MANY_TRADES = 10_000, 50_000
@@ -266,6 +269,7 @@ class PairBackfill:
         self._writer.begin(opens_ns)
         waiting: list[Taken] = []
         writing: asyncio.Task[None] | None = None
+        next_block_at = time.monotonic()
         beginning: Edge | None = None
         rows = 0
         try:
@@ -273,12 +277,13 @@ class PairBackfill:
                 beginning = beginning or _edge(taken.rows.frame.sort("trade_id").head(1))
                 rows += taken.rows.frame.height
                 waiting.append(taken)
-                if writing is not None and (writing.done() or len(waiting) >= PAGES_AHEAD):
+                is_full = len(waiting) >= PAGES_AHEAD
+                if writing is not None and (writing.done() or is_full):
                     await writing
                     writing = None
-                if writing is None:
+                if writing is None and (is_full or time.monotonic() >= next_block_at):
                     writing = asyncio.create_task(self._write(waiting, is_end=False))
-                    waiting = []
+                    waiting, next_block_at = [], time.monotonic() + BLOCK_SECONDS
         finally:
             if writing is not None:
                 # A block that is being written is written to its end, whatever happened meanwhile.
