@@ -112,8 +112,8 @@ class ReplayServer:
                     started.set()
                     await ending.wait()
             except BaseException as error:
+                # Raised where somebody waits for it.
                 failures.append(error)
-                raise
             finally:
                 started.set()
 
@@ -121,14 +121,15 @@ class ReplayServer:
         thread.start()
         started.wait()
         try:
-            if failures:
-                raise failures[0]
-            yield self
+            if not failures:
+                yield self
         finally:
             if not failures:
                 loop.call_soon_threadsafe(ending.set)
             thread.join()
             loop.close()
+        if failures:
+            raise failures[0]
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
