@@ -20,6 +20,8 @@ TIMETABLE: dict[str, tuple[str, timedelta | str]] = {
     "unfinished backfills": ("krakendata.tasks.resume_backfills", timedelta(minutes=5)),
     "watched folder": ("krakendata.tasks.import_watched_folder", timedelta(minutes=5)),
     "list of pairs": ("krakendata.tasks.refresh_pairs", "00:07"),
+    # When the markets are quietest.
+    "audit": ("krakendata.tasks.audit", "04:37"),
 }
 
 # What a worker does first: it may have been away for long.

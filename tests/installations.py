@@ -43,8 +43,11 @@ class Installation:
         return output
 
     def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(**arguments_from_url(self.url), options="-c timezone=UTC") as connection:
+        with self.connect() as connection:
             return connection.execute(sql, parameters or None).fetchall()
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(**arguments_from_url(self.url), options="-c timezone=UTC")
 
 
 @contextmanager

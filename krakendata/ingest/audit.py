@@ -113,13 +113,17 @@ class PairAudit:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit did: its run, its state ("done", "stopped"), the seed that repeats its draws, and each pair."""
+    """What an audit did: its run, its state ("done", "stopped"), the seed that repeats its draws, and each pair.
+
+    `left` are the pairs that a stopped audit did not begin with; the one that it was at is audited as far as it came.
+    """
 
     run_id: int
     state: str
     seed: int
     pairs: tuple[PairAudit, ...]
     seconds: float
+    left: tuple[str, ...] = ()
 
     @property
     def findings(self) -> list[Finding]:
@@ -147,9 +151,9 @@ class Audit:
     """Compares stored candles with what they are made of, heals what differs, and records each difference.
 
     `database` is an address or psycopg's connection arguments. With `rest` (a client that is open) recent candles are
-    also compared with the exchange's. `heal` False only records. `seed` repeats the draws of an earlier audit.
-    `report` is told the progress, `should_stop` asked between intervals; `clock` gives aware UTC; `by` says in the run
-    who started it.
+    also compared with the exchange's, of pairs that it still lists. `heal` False only records. `seed` repeats the draws
+    of an earlier audit. `report` is told the progress, `should_stop` asked between intervals; `clock` gives aware UTC;
+    `by` says in the run who started it.
     """
 
     def __init__(
@@ -207,7 +211,8 @@ class Audit:
                 await reader.close()
                 if not writer.closed:
                     await finish_run(writer, run_id, state, error)
-        return AuditReport(run_id, state, self._seed, tuple(audited), time.monotonic() - started)
+        left = tuple(names[len(audited) :])
+        return AuditReport(run_id, state, self._seed, tuple(audited), time.monotonic() - started, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,8 @@ class _Run:
                 break
             doubts += await self._recompute(symbol, interval, known, audited, chance)
             await self._step(symbol, len(doubts))
-        if self._deed._rest is not None and not self._deed._should_stop():
+        is_listed = (pair := pairs.pair(symbol)) is None or not pair.is_gone
+        if self._deed._rest is not None and is_listed and not self._deed._should_stop():
             doubts += await self._ask_exchange(self._deed._rest, pairs, symbol, known, audited)
         if doubts:
             audited.findings += await self._settle(symbol, doubts, known.lines)

@@ -1,4 +1,4 @@
-"""The tasks that ask the exchange: backfills and what goes on with them, gaps, the list of pairs, the audit."""
+"""The tasks that collect: backfills and what goes on with them, gaps, the list of pairs."""
 
 import asyncio
 import logging
@@ -23,12 +23,12 @@ from krakendata.storage.backfill_runs import (
     read_unfinished_backfills,
 )
 from krakendata.storage.sessions import connect
-from krakendata.tasks.running import Share, run_share, try_again
+from krakendata.tasks.running import WORKER, Share, run_share, try_again
 
 logger = logging.getLogger(__name__)
 
-# Said in the runs, so that only what a worker began is gone on with by workers.
-WORKER = "worker"
+# A look for gaps is over within seconds, and there is one each minute.
+BUSY_SECONDS = 2.0
 
 # The next look at what is unfinished comes sooner than an older message is of use.
 RESUME_EXPIRES_SECONDS = 290
@@ -46,8 +46,8 @@ def backfill(
     """Fetch a share of a pair's history, and queue the task again for what is left.
 
     Times in ISO form, UTC unless they say otherwise. `continues` is the run that this one goes on with: if a worker
-    has begun a newer one since, there is nothing to do, and a message that came twice ends here. Gives the state:
-    "done", "stopped" (queued again), "busy" or "superseded" (somebody else is or was at it), "failed".
+    has begun a newer one since, there is nothing to do, and a message that came twice ends here. A pair that another
+    job is at is tried again later. Gives the state: "done", "stopped" (queued again), "superseded", "failed".
     """
     asked = {"symbol": symbol, "since": since, "until": until, "newest_first": newest_first}
 
@@ -72,6 +72,9 @@ def backfill(
     if report is None or report.state == "stopped":
         self.apply_async(kwargs=asked | _continued(report))
         return {"state": "stopped"}
+    if report.state == "busy":
+        busy = f"another import, backfill or gap fill of {report.symbol} is at work"
+        try_again(self, busy, first_seconds=BUSY_SECONDS)
     if report.state == "failed" and report.transient:
         try_again(self, report.error, **asked | _continued(report))
     return {"state": report.state, "run": report.run_id, "error": report.error, **report.counts.as_dict()}

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+# Said in the runs, so that only what a worker began is gone on with by workers.
+WORKER = "worker"
+
 # Whoever watches sees a second as an instant; Redis need not hear of every page.
 REPORT_SECONDS = 1.0
 
@@ -72,9 +75,11 @@ def run_share(
         raise
 
 
-def try_again(task: Task, why: str, **arguments: Any) -> NoReturn:
+def try_again(
+    task: Task, why: str, *, first_seconds: float = FIRST_WAIT_SECONDS, **arguments: Any
+) -> NoReturn:
     """Put the task back, to run after a wait that doubles each time; `arguments` take the place of its own."""
-    wait = min(FIRST_WAIT_SECONDS * 2**task.request.retries, LONGEST_WAIT_SECONDS)
+    wait = min(first_seconds * 2**task.request.retries, LONGEST_WAIT_SECONDS)
     wait *= random.uniform(0.75, 1.0)  # noqa: S311 (a wait, not a secret)
     logger.warning("retry task=%s seconds=%.0f why=%s", task.name, wait, why)
     raise task.retry(

@@ -257,6 +257,24 @@ async def test_an_audit_that_is_told_to_stop_says_so(store: Store, tmp_path: Pat
     assert await store.fetch("SELECT state, done FROM sync_runs WHERE kind = 'audit'") == [("stopped", 1)]
 
 
+async def test_an_audit_that_is_told_to_stop_names_the_pairs_it_did_not_begin_with(
+    store: Store, tmp_path: Path
+) -> None:
+    for place, symbol in enumerate(("BTC/USD", "ETH/USD", "SOL/USD")):
+        path = tmp_path / f"{symbol.replace('/', '')}.csv"
+        await store.import_files(write_trades(path, made_trades(place, NOW - DAY, NOW, 20, symbol=symbol)))
+    begun: list[str] = []
+    audit = Audit(
+        store.database, clock=lambda: NOW, seed=1,
+        report=lambda progress: begun.append(progress.symbol), should_stop=lambda: "ETH/USD" in begun,
+    )  # fmt: skip
+    report = await audit.run(buckets=1)
+    assert [pair.symbol for pair in report.pairs] == ["BTC/USD", "ETH/USD"]
+    assert report.left == ("SOL/USD",)
+    begun.clear()
+    assert (await audit.run(report.left, 1)).left == ()
+
+
 def test_the_command_heals_says_what_it_found_and_ends_with_1(
     conninfo: dict[str, Any], trades: list[StoredTrade]
 ) -> None:

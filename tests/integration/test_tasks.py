@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,15 +22,17 @@ from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
+from tests.archive_files import made_trades, write_trades
 from tests.installations import Installation, installed
 from tests.workers import LONG, Worker, Workshop, wait_until, workshop
 
 DATABASE = "krakendata_tasks"
 EMPTY = (
     "TRUNCATE trades, candles, candles_history, trade_runs, answered_ids, candle_runs, trade_checks, "
-    "data_sync_status, sync_runs, pairs CASCADE"
+    "data_sync_status, sync_runs, pairs, import_files, audit_findings CASCADE"
 )
 BTC, ETH, DOGE = "BTC/USD", "ETH/USD", "DOGE/USD"
+WATCHED_TRADES = 500
 UNPACED = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "0"}
 # Slow enough to be met in the middle, fast enough to end within seconds.
 SLOW = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "8"}
@@ -54,6 +60,15 @@ def installation() -> Iterator[Installation]:
     """Give a database of their own to processes that are killed."""
     with installed(DATABASE) as made:
         yield made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with an archive, written before all tests: it has to lie for a minute."""
+    folder = tmp_path_factory.mktemp("watched")
+    now = datetime.now(UTC)
+    write_trades(folder / "XBTUSD.csv", made_trades(2, now - timedelta(days=1), now, WATCHED_TRADES))
+    return folder
 
 
 @pytest.fixture
@@ -86,6 +101,20 @@ def assert_whole(shop: Workshop, exchange: ReplayExchange, symbol: str) -> None:
     truth = [trade.trade_id for trade in exchange.trades(symbol)]
     assert len(stored) > 1000
     assert stored == truth[: len(stored)]
+
+
+def collect(shop: Workshop, *symbols: str) -> None:
+    """Fetch the pairs' trades, and wait for their end."""
+    for symbol in symbols:
+        shop.send("backfill", LONG, symbol=symbol)
+    wait_until(lambda: all(shop.states(symbol)[-1:] == ["done"] for symbol in symbols), "the trades")
+
+
+def closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def backfill_half(shop: Workshop, rows: int = 2_000) -> Worker:
@@ -168,6 +197,44 @@ def test_a_worker_that_is_asked_to_end_leaves_the_rest_in_the_queue(
         assert duplicate < read / 2
 
 
+def test_how_far_a_backfill_is_can_be_seen_while_it_runs(shop: Open) -> None:
+    with shop(**SLOW) as opened:
+        opened.start_worker()
+        result = opened.send("backfill", LONG, symbol=BTC, newest_first=False)
+        wait_until(lambda: result.state == "PROGRESS", "the progress")
+        told = result.info
+        assert told["symbol"] == BTC
+        assert 0 < told["done"] == told["stored"] < told["total"]
+        wait_until(result.ready, "the end of the backfill")
+        assert result.result["stored"] >= told["total"]
+
+
+def test_a_backfill_of_a_pair_that_is_worked_on_comes_back_to_it(
+    shop: Open, exchange: ReplayExchange
+) -> None:
+    with shop(**UNPACED) as opened, opened.installation.connect() as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('krakendata job'), hashtext(%s))", [DOGE])
+        worker = opened.start_worker()
+        opened.send("backfill", LONG, symbol=DOGE)
+        wait_until(lambda: f"gap fill of {DOGE} is at work" in worker.said, "the pair to be found busy")
+        assert opened.stored_ids(DOGE) == []
+        other.close()
+        wait_until(lambda: opened.states(DOGE) == ["done"], "the end of the backfill")
+        assert_whole(opened, exchange, DOGE)
+
+
+def test_what_fails_for_a_time_is_tried_again_and_each_time_later(shop: Open) -> None:
+    with shop(**UNPACED) as opened:
+        away = urlsplit(opened.installation.url)._replace(netloc=f"nobody:nothing@127.0.0.1:{closed_port()}")
+        worker = opened.start_worker(DATABASE_URL=away.geturl())
+        waits = re.compile(r"retry task=krakendata\.tasks\.refresh_pairs seconds=(\d+)")
+        opened.send("refresh_pairs")
+        wait_until(lambda: len(waits.findall(worker.said)) == 2, "two tries")
+        first, second = map(int, waits.findall(worker.said))
+        assert 7 <= first <= 10
+        assert 15 <= second <= 20
+
+
 def test_a_long_backfill_is_done_in_shares(shop: Open, exchange: ReplayExchange) -> None:
     with shop(**SLOW, WORKER_SHARE="1s") as opened:
         opened.start_worker()
@@ -216,3 +283,93 @@ def test_a_tracked_pair_fills_itself_and_stays_filled(shop: Open, exchange: Repl
         wait_until(lambda: "tasks.fill_gaps" in worker.said.rpartition("succeeded")[0], "the gap's end")
         wait_until(lambda: len(opened.stored_ids(DOGE)) > held, "the newest trades")
         assert_whole(opened, exchange, DOGE)
+
+
+def test_an_audit_looks_at_every_pair_in_shares_and_heals_what_differs(shop: Open) -> None:
+    with shop(**UNPACED, WORKER_SHARE="1s") as opened:
+        opened.start_worker(processes=3)
+        collect(opened, BTC, DOGE, ETH)
+        ((minute,),) = opened.installation.fetch(
+            "UPDATE candles SET volume = volume + 1 WHERE (symbol, timestamp) = (SELECT symbol, timestamp FROM candles "
+            "WHERE symbol = %s AND interval_minutes = 1 AND timestamp < now() - interval '1 hour' "
+            "ORDER BY timestamp DESC LIMIT 1) RETURNING timestamp",
+            ETH,
+        )
+        # So many that every minute is drawn, and the pairs take longer than a share.
+        opened.send("audit", LONG, buckets=2_000)
+        healed = "SELECT FROM audit_findings WHERE (symbol, interval_minutes, timestamp, healed) = (%s, 1, %s, true)"
+        wait_until(lambda: opened.installation.fetch(healed, ETH, minute), "the finding")
+        audits = "SELECT state, parameters FROM sync_runs WHERE kind = 'audit' ORDER BY id"
+        wait_until(lambda: opened.installation.fetch(audits)[-1][0] != "running", "the end of the audit")
+        runs = opened.installation.fetch(audits)
+        others = opened.installation.fetch("SELECT symbol FROM audit_findings WHERE symbol <> %s", ETH)
+    assert others == []
+    assert {facts["by"] for _, facts in runs} == {"worker"}
+    pairs = [facts["symbols"] for _, facts in runs]
+    assert len(pairs) > 1
+    # Each goes on behind the pairs of the one before.
+    assert pairs[0] == [BTC, DOGE, ETH]
+    for before, after in itertools.pairwise(pairs):
+        assert len(after) < len(before)
+        assert before[-len(after) :] == after
+
+
+def test_an_audit_asks_the_exchange_and_waits_for_another_audit_to_end(shop: Open) -> None:
+    with shop(**UNPACED) as opened, opened.installation.connect() as other:
+        worker = opened.start_worker()
+        collect(opened, DOGE)
+        other.execute("SELECT pg_advisory_lock(hashtext('krakendata deed'), hashtext('audit'))")
+        result = opened.send("audit", LONG)
+        wait_until(lambda: "another audit is at work" in worker.said, "the other audit to be noticed")
+        assert opened.installation.fetch("SELECT FROM sync_runs WHERE kind = 'audit'") == []
+        other.close()
+        wait_until(result.ready, "the end of the audit")
+    assert result.result["state"] == "done"
+    assert result.result["compared"]["exchange"] > 100
+    assert result.result["compared"]["trades"] > 10
+    assert (result.result["differed"], result.result["healed"]) == (0, 0)
+
+
+def test_files_are_imported_and_the_rest_after_a_stop(shop: Open, tmp_path: Path) -> None:
+    trades = made_trades(1, datetime.now(UTC) - timedelta(days=3), datetime.now(UTC), 60_000)
+    path = write_trades(tmp_path / "XBTUSD.csv", trades)
+    with shop() as opened:
+        worker = opened.start_worker()
+        opened.queue.send_task("krakendata.tasks.import_files", args=[str(path)], queue=LONG)
+        wait_until(lambda: 0 < opened.rows_read() < len(trades), "a part of the import")
+        assert worker.stop() == 0
+        assert opened.waiting(LONG) == 1
+        part = opened.rows_read()
+        opened.start_worker()
+        states = "SELECT state, read FROM sync_runs WHERE kind = 'import' ORDER BY id"
+        wait_until(lambda: opened.installation.fetch(states)[-1][0] == "done", "the end of the import")
+        (first, _), (_, rest) = opened.installation.fetch(states)
+        assert first == "stopped"
+        assert part + rest == len(trades)
+        assert opened.stored_ids(BTC) == [trade.trade_id for trade in trades]
+
+
+def test_the_watched_folder_is_imported_once_its_files_have_settled(
+    shop: Open, watched: Path, exchange: ReplayExchange
+) -> None:
+    with shop(WATCH_FOLDER=str(watched)) as opened:
+        opened.start_worker()
+        looks = [opened.send("import_watched_folder", LONG)]
+
+        def has_imported() -> bool:
+            if not looks[-1].ready():
+                return False
+            if looks[-1].result["state"] == "done":
+                return True
+            looks.append(opened.send("import_watched_folder", LONG))
+            return False
+
+        # The files are a minute old by the end of the second wait at the latest.
+        with suppress(AssertionError):
+            wait_until(has_imported, "a look at settled files")
+        wait_until(has_imported, "a look at settled files")
+        assert looks[-1].result["stored"] == WATCHED_TRADES
+        again = opened.send("import_watched_folder", LONG)
+        wait_until(again.ready, "another look")
+        assert again.result == {"state": "empty"}
+        assert len(opened.stored_ids(BTC)) == WATCHED_TRADES
