@@ -104,6 +104,9 @@ def _cells(status: SyncStatus) -> list[Any]:
 def _state(status: SyncStatus) -> object:
     if status.is_failing:
         return format_html("{} {}", chip("failed", "bad"), Truncator(status.last_error).chars(120))
+    if status.kind == "candles":
+        # What proves their time is the line of the trades.
+        return chip("from archives", "quiet")
     if status.holes is None:
         return chip("not proven", "quiet")
     return chip("has holes", "busy") if status.holes else chip("no holes", "good")

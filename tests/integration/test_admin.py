@@ -303,6 +303,13 @@ def test_trades_without_ids_are_not_called_free_of_holes(operator: Client) -> No
     assert "no holes" not in page
 
 
+def test_candles_of_archives_are_told_by_where_they_are_from(operator: Client) -> None:
+    SyncStatus.objects.create(symbol="AAA/USD", kind="candles", collected=9, holes=None)
+    page = body(operator, "krakendata_sync_status")
+    assert "from archives" in page
+    assert "not proven" not in page
+
+
 def test_the_status_is_narrowed_to_what_needs_attention(operator: Client) -> None:
     SyncStatus.objects.create(symbol="AAA/USD", kind="trades")
     SyncStatus.objects.create(symbol="BBB/USD", kind="trades", holes=1)
