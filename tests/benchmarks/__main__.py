@@ -1,49 +1,73 @@
 """`make bench`: measure on every edition found and write the tables of docs/performance.md.
 
-`python -m tests.benchmarks [--scale 1.0] [--edition plain community] [--dry-run]`
+`python -m tests.benchmarks [--only imports|exchange] [--scale 1.0] [--edition plain community] [--dry-run]`
 """
 
 import argparse
 import os
 import platform
 import tempfile
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.benchmarks.exchange import measure_exchange
 from tests.benchmarks.imports import ImportResult, make_files, measure_import
 from tests.benchmarks.reads import ReadResult, measure_reads
-from tests.benchmarks.servers import bench_server
+from tests.benchmarks.servers import BenchServer, bench_server
 from tests.benchmarks.storage import StorageResult, measure_storage
-from tests.editions import Place, find_place
+from tests.benchmarks.tables import exchange_tables, imports_table, reads_table, storage_table
+from tests.editions import find_place
 
 PAGE = Path("docs/performance.md")
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+# What is measured on a server, as pieces of Markdown.
+Measure = Callable[[BenchServer], list[str]]
 
 
 def main() -> None:
-    """Run, print, and put the figures into the page."""
+    """Run, print, and put the figures into the page; a section that does not run keeps those it has."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=[*SECTIONS], help="the sections to run"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full row counts")
     parser.add_argument("--edition", nargs="+", default=["community", "apache", "plain"])
     parser.add_argument("--dry-run", action="store_true", help="print the figures and leave the page alone")
     arguments = parser.parse_args()
-    sections = [machine(arguments.scale)]
-    with tempfile.TemporaryDirectory(prefix="krakendata-bench-") as directory:
+    for name in arguments.only:
+        figures = measured(name, arguments.edition, arguments.scale)
+        if not arguments.dry_run:
+            page = PAGE.read_text(encoding="utf-8")
+            PAGE.write_text(with_figures(page, name, figures), encoding="utf-8")
+
+
+def measured(name: str, editions: Sequence[str], scale: float) -> str:
+    """A section's figures on each edition that is found, as Markdown."""
+    parts = [machine(scale)]
+    with tempfile.TemporaryDirectory(prefix="krakendata-bench-") as path:
+        directory = Path(path)
         # The server of a run as root is another user.
-        Path(directory).chmod(0o755)
-        files = make_files(Path(directory), arguments.scale)
-        for edition in arguments.edition:
+        directory.chmod(0o755)
+        measure = SECTIONS[name](directory, scale)
+        for edition in editions:
             place = find_place(edition)
             if isinstance(place, str):
-                sections.append(f"### {edition}\n\nNot measured: {place}.")
+                parts.append(f"### {edition}\n\nNot measured: {place}.")
                 continue
-            sections.append(measure(place, files, Path(directory) / edition))
-            print(sections[-1], flush=True)
-    figures = "\n\n".join(sections)
-    if not arguments.dry_run:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}", encoding="utf-8")
+            with bench_server(place, directory / edition) as server:
+                version = server.run_psql("postgres", "SHOW server_version").strip()
+                parts.append("\n\n".join([f"### {edition} (PostgreSQL {version})", *measure(server)]))
+            print(parts[-1], flush=True)
+    return "\n\n".join(parts)
+
+
+def with_figures(page: str, name: str, figures: str) -> str:
+    """The page with a section's figures in place of those it had."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    return f"{before}{begin}\n\n{figures}\n\n{end}{after}"
 
 
 def machine(scale: float) -> str:
@@ -55,61 +79,39 @@ def machine(scale: float) -> str:
     )
 
 
-def measure(place: Place, files: dict[str, tuple[Path, str, int]], directory: Path) -> str:
-    """Everything on one edition, as Markdown."""
-    imports: list[ImportResult] = []
-    storage: list[StorageResult] = []
-    reads: list[ReadResult] = []
-    with bench_server(place, directory) as server:
-        version = server.run_psql("postgres", "SHOW server_version").strip()
+def imports_section(directory: Path, scale: float) -> Measure:
+    """Imports, reads of what they brought, and its size."""
+    files = make_files(directory, scale)
+
+    def measure(server: BenchServer) -> list[str]:
+        imports: list[ImportResult] = []
+        storage: list[StorageResult] = []
+        reads: list[ReadResult] = []
         for name, (path, table, rows) in files.items():
             imports.append(measure_import(server, name, path, table, rows))
             if table == "candles":
                 reads = measure_reads(server)
-            if place.edition == "community" and name != "trades, schema A":
+            if server.edition == "community" and name != "trades, schema A":
                 storage.append(measure_storage(server, table))
-    return "\n\n".join(
-        part
-        for part in (
-            f"### {place.edition} (PostgreSQL {version})",
-            imports_table(imports),
-            reads_table(reads),
-            storage_table(storage) if storage else "",
-        )
-        if part
-    )
+        tables = [imports_table(imports), reads_table(reads)]
+        return [*tables, storage_table(storage)] if storage else tables
+
+    return measure
 
 
-def imports_table(results: list[ImportResult]) -> str:
-    head = (
-        "| import | rows | rows/s | ratio to `psql \\copy` | every timeframe right after | "
-        "ratio to bare `GROUP BY`s | peak memory |\n|---|---|---|---|---|---|---|"
-    )
-    lines = [
-        f"| {each.name} | {each.rows:,} | {each.rows / each.write_seconds:,.0f} | {each.ratio:.2f} | "
-        f"{each.refresh_seconds:.1f} s | {each.refresh_ratio:.1f} | {each.peak_mb:.0f} MB |"
-        for each in results
-    ]
-    return "\n".join([head, *lines])
+def exchange_section(directory: Path, scale: float) -> Measure:
+    """Backfills and gap fills."""
+
+    def measure(server: BenchServer) -> list[str]:
+        return exchange_tables(measure_exchange(server, directory, scale))
+
+    return measure
 
 
-def reads_table(results: list[ReadResult]) -> str:
-    head = "| read | provider, median | bare psycopg, median | ratio | floor |\n|---|---|---|---|---|"
-    lines = [
-        f"| {each.name} | {each.provider_ms:.1f} ms | {each.bare_ms:.1f} ms | "
-        f"{each.provider_ms / each.bare_ms:.2f} | {each.floor_ms} ms |"
-        for each in results
-    ]
-    return "\n".join([head, *lines])
-
-
-def storage_table(results: list[StorageResult]) -> str:
-    head = "| table | rows | bytes a row | compressed | saved |\n|---|---|---|---|---|"
-    lines = [
-        f"| {each.table} | {each.rows:,} | {each.before:.0f} | {each.after:.1f} | {each.saved:.0%} |"
-        for each in results
-    ]
-    return "\n".join([head, *lines])
+SECTIONS: dict[str, Callable[[Path, float], Measure]] = {
+    "imports": imports_section,
+    "exchange": exchange_section,
+}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import psycopg
 
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.storage.embedded import start_server
+from tests.benchmarks.processes import cpu_seconds
 from tests.editions import Place
 
 # A production server's safety, and room for the write-ahead log: both sides of every ratio run on it.
@@ -32,8 +33,8 @@ class BenchServer:
         parts = urlsplit(self.url)
         return f"{self.scheme}://{parts.netloc}/{database}"
 
-    def environment(self, database: str) -> dict[str, str]:
-        """What manage.py needs; nothing is folded away, and no policy interferes."""
+    def environment(self, database: str, **settings: str) -> dict[str, str]:
+        """What manage.py needs; nothing is folded away, and no policy interferes. `settings` are further ones."""
         return {
             **os.environ,
             "DATABASE_URL": self.url_of(database),
@@ -43,6 +44,7 @@ class BenchServer:
             "RETENTION_CANDLES_DAYS": "0",
             "DATABASE_JOBS": "false",
             "KRAKENDATA_ENV_FILE": os.devnull,
+            **settings,
         }
 
     def make_database(self, name: str) -> None:
@@ -73,6 +75,12 @@ class BenchServer:
             [self.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options],
             env=environment, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What all its processes have used so far; 0 where that is not known."""
+        pid_file = Path(self.run_psql("postgres", "SHOW data_directory").strip()) / "postmaster.pid"
+        return cpu_seconds(int(pid_file.read_text().splitlines()[0]))
 
     def connect(self, database: str) -> psycopg.Connection:
         return psycopg.connect(**arguments_from_url(self.url_of(database)), autocommit=True)

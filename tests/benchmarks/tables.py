@@ -1,0 +1,112 @@
+"""The results as tables of Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from tests.benchmarks.exchange import BackfillResult, ExchangeResult, GapResult, PacedResult
+from tests.benchmarks.imports import ImportResult
+from tests.benchmarks.reads import ReadResult
+from tests.benchmarks.storage import StorageResult
+
+
+def imports_table(results: Iterable[ImportResult]) -> str:
+    head = (
+        "import", "rows", "rows/s", "ratio to `psql \\copy`", "every timeframe right after",
+        "ratio to bare `GROUP BY`s", "peak memory",
+    )  # fmt: skip
+    rows = (
+        (
+            each.name, f"{each.rows:,}", f"{each.rows / each.write_seconds:,.0f}", f"{each.ratio:.2f}",
+            f"{each.refresh_seconds:.1f} s", f"{each.refresh_ratio:.1f}", f"{each.peak_mb:.0f} MB",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def reads_table(results: Iterable[ReadResult]) -> str:
+    head = "read", "provider, median", "bare psycopg, median", "ratio", "floor"
+    rows = (
+        (
+            each.name, f"{each.provider_ms:.1f} ms", f"{each.bare_ms:.1f} ms",
+            f"{each.provider_ms / each.bare_ms:.2f}", f"{each.floor_ms} ms",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def storage_table(results: Iterable[StorageResult]) -> str:
+    head = "table", "rows", "bytes a row", "compressed", "saved"
+    rows = (
+        (each.table, f"{each.rows:,}", f"{each.before:.0f}", f"{each.after:.1f}", f"{each.saved:.0%}")
+        for each in results
+    )
+    return _table(head, rows)
+
+
+def exchange_tables(result: ExchangeResult) -> list[str]:
+    return [
+        paced_table(result.paced),
+        f"With `--newest-first` a new pair's newest hour can be read {result.newest_hour_seconds:.1f} s after the "
+        "command was given, at one call a second.",
+        backfills_table(result.backfills),
+        gaps_table(result.gaps),
+    ]
+
+
+def paced_table(result: PacedResult) -> str:
+    head = (
+        "backfill at one call a second", "trades", "trades/s", "calls", "of the calls allowed", "refused",
+        "peak memory",
+    )  # fmt: skip
+    row = (
+        "1 pair", f"{result.trades:,}", f"{result.trades / result.seconds:,.0f}", f"{result.calls:,}",
+        f"{result.share:.1%}", f"{result.refused:,}", f"{result.peak_mb:.0f} MB",
+    )  # fmt: skip
+    return _table(head, [row])
+
+
+def backfills_table(results: Iterable[BackfillResult]) -> str:
+    head = (
+        "backfill without a limit", "trades", "trades/s", "ratio to `psql \\copy`", "ratio to a bare download",
+        "CPU s a million: exchange", "backfill", "database", "cores busy", "peak memory",
+    )  # fmt: skip
+    rows = (
+        (
+            f"{each.pairs} pair{'s' * (each.pairs > 1)}", f"{each.trades:,}", f"{each.rate:,.0f}",
+            f"{each.bare_copy_seconds / each.seconds:.2f}", f"{each.bare_client_seconds / each.seconds:.2f}",
+            *(f"{cpu / each.trades * 1e6:.1f}" for cpu in (each.exchange_cpu, each.backfill_cpu, each.database_cpu)),
+            f"{each.cores:.1f}", f"{each.peak_mb:.0f} MB",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def gaps_table(results: Iterable[GapResult]) -> str:
+    head = (
+        "gap",
+        "pairs at once",
+        "trades",
+        "candles ahead of them",
+        "candles visible after",
+        "proven after",
+        "done after",
+    )
+    rows = (
+        (
+            f"{each.hours} h", f"{each.pairs}", f"{each.trades:,}", f"{each.candles:,}",
+            f"{each.visible_seconds:.1f} s", f"{each.proven_seconds:.1f} s", f"{each.done_seconds:.1f} s",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    # The line below the head has no spaces in it.
+    return "\n".join(
+        f"|{'|'.join(line)}|" if number == 1 else f"| {' | '.join(line)} |"
+        for number, line in enumerate(lines)
+    )
