@@ -27,7 +27,7 @@ def audit(
     with the exchange's; pairs of which it had no answer for a time are tried again too. Gives the state ("done",
     "stopped": queued again), what was compared, and how many candles differed and are right now.
     """
-    asked = {"symbols": symbols, "buckets": buckets, "exchange": exchange}
+    asked: dict[str, Any] = {"symbols": symbols, "buckets": buckets, "exchange": exchange}
 
     async def deed(share: Share) -> AuditReport | str:
         async with AsyncExitStack() as opened:
