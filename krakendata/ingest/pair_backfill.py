@@ -29,7 +29,7 @@ SETTLED_AFTER = timedelta(minutes=10)
 # Pages that wait while one block is written: enough to keep the exchange busy, few enough to forget.
 PAGES_AHEAD = 10
 
-# Pages that come within so long are one block, as a block costs as much as the rows of two pages.
+# Pages that come within so long are one block, as a block by itself costs as much as the rows of three.
 BLOCK_SECONDS = 0.5
 
 # A window back in time begins as an hour and is to bring between 10 and 50 pages.
