@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from krakendata.gaps import IdRange
 from krakendata.ingest.blocks import joined, split, unit_cut, with_last
 from krakendata.ingest.candle_rows import NUMBERS, CandleRows, read_candles
 from krakendata.ingest.doubtful_rows import PlacedRejection
@@ -61,6 +62,8 @@ def _trade_blocks(
             next_id = int(rows.frame.filter(pl.col("line") >= cut)["trade_id"][0])
             block, carried = split(block, cut)
             rows = _before_line(rows, cut, carried)
+        rejected = (placed.trade_id for placed in rows.rejections)
+        held.add_answers(IdRange(number, number) for number in rejected if number is not None)
         shaped = shape_trades(
             new_trades(rows.frame, held),
             file.symbol,

@@ -84,6 +84,7 @@ class PageWriter:
             self.run_id = await self._start_run()
         while True:
             held, lines = await self._known()
+            held.add_answers(_answers(rejects, absent))
             shaped = await asyncio.to_thread(self._shaped, head, held, lines)
             block = Block(
                 self.symbol,
@@ -134,6 +135,12 @@ def _cut_at_unit(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if last.height > MAX_CARRIED:
         return frame, frame.clear()
     return frame.head(frame.height - last.height), last
+
+
+def _answers(rejects: list[Reject], absent: list[IdRange]) -> list[IdRange]:
+    """The ids that this block answers for without a trade."""
+    rejected = (reject.trade_id for reject in rejects)
+    return [*absent, *(IdRange(number, number) for number in rejected if number is not None)]
 
 
 def _advanced(shaped: ShapedTrades | None, rejects: list[Reject], absent: list[IdRange]) -> int:

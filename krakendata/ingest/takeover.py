@@ -20,32 +20,85 @@ def covered_minutes(
     """The whole minutes [start, end) that runs of exact ids cover, in nanoseconds since the epoch, in order.
 
     `runs` are new and in order, `held` does not have them yet. Between two contiguous trades every minute is
-    covered. `next_id` is the id of the first row behind the block, in another unit of five minutes; `opens_ns` the
-    start of a unit between which and the first row nothing was traded, as far as the exchange says.
+    covered, ids that are answered for without a trade being no step. `next_id` is the id of the first row behind the
+    block, in another unit of five minutes; `opens_ns` the start of a unit between which and the first row nothing was
+    traded, as far as the exchange says.
     """
-    by_last = {run.last_id: run for run in runs}
-    by_first = {run.first_id: run for run in runs}
-    spans = []
-    for run in runs:
-        before = by_last.get(run.first_id - 1) or held.ending_at(run.first_id - 1)
-        behind = by_first.get(run.last_id + 1) or held.starting_at(run.last_id + 1)
-        opened = opens_ns if run is runs[0] else None
-        start, end = _start(run, before, opened), _end(run, behind, goes_on=next_id == run.last_id + 1)
-        if start < end:
-            spans.append((start, end))
-    return _joined(spans)
+    neighbours = _Neighbours(runs, held, next_id, opens_ns)
+    spans = [(neighbours.start(run), neighbours.end(run)) for run in runs]
+    return _joined(span for span in spans if span[0] < span[1])
+
+
+class _Neighbours:
+    """What lies beside runs, new ones and held ones alike."""
+
+    def __init__(
+        self, runs: Sequence[HeldRun], held: Holdings, next_id: int | None, opens_ns: int | None
+    ) -> None:
+        self._by_last = {run.last_id: run for run in runs}
+        self._by_first = {run.first_id: run for run in runs}
+        self._held = held
+        self._next_id = next_id
+        self._first = runs[0]
+        self._opens_ns = opens_ns
+
+    def start(self, run: HeldRun) -> int:
+        """From when on nothing before the run's end is left out."""
+        before = self._before(run)
+        if before is None:
+            if self._held.id_before(run.first_id) == 0:
+                # Nothing was before the pair's first trade: its five minutes begin with it.
+                return run.first_ns // NS_PER_UNIT * NS_PER_UNIT
+            return self._opened(run) or _ceiling(run.first_ns)
+        # The minute of the trade before is whole unless what is known before it begins in it.
+        minute = _floor(before.last_ns)
+        first = before
+        while first.first_ns >= minute and (further := self._before(first)) is not None:
+            first = further
+        is_whole = first.first_ns < minute or self._held.id_before(first.first_id) == 0 or self._opened(first)
+        return minute if is_whole else max(minute, _ceiling(first.first_ns))
+
+    def end(self, run: HeldRun) -> int:
+        """Up to when nothing from the run's start on is left out."""
+        behind = self._behind(run)
+        if behind is None:
+            unit = run.last_ns // NS_PER_UNIT * NS_PER_UNIT
+            return unit + NS_PER_UNIT if self._goes_on(run) else _floor(run.last_ns)
+        # Likewise the minute of the trade behind, unless what is known behind it ends in it.
+        minute = _ceiling(behind.first_ns + 1)
+        last = behind
+        while last.last_ns < minute and (further := self._behind(last)) is not None:
+            last = further
+        return minute if self._goes_on(last) else min(minute, _floor(last.last_ns))
+
+    def _before(self, run: HeldRun) -> HeldRun | None:
+        last_id = self._held.id_before(run.first_id)
+        return self._by_last.get(last_id) or self._held.ending_at(last_id)
+
+    def _behind(self, run: HeldRun) -> HeldRun | None:
+        first_id = self._held.id_behind(run.last_id)
+        return self._by_first.get(first_id) or self._held.starting_at(first_id)
+
+    def _opened(self, run: HeldRun) -> int | None:
+        is_known = run is self._first and self._opens_ns is not None and self._opens_ns <= run.first_ns
+        return self._opens_ns if is_known else None
+
+    def _goes_on(self, run: HeldRun) -> bool:
+        return self._next_id is not None and self._next_id == self._held.id_behind(run.last_id)
 
 
 def shared_minutes(runs: Sequence[HeldRun], held: Holdings, covered: Sequence[Span]) -> set[int]:
-    """The covered minutes, counted from the epoch, of which a held run already has some trades."""
-    shared = set()
+    """The covered minutes, counted from the epoch, of which a held run already has some trades, or all.
+
+    Of the minute that a run ended in nobody could say whether it was whole; the trade behind it says so.
+    """
+    minutes = set()
     for run in runs:
-        before, behind = held.ending_at(run.first_id - 1), held.starting_at(run.last_id + 1)
-        if before is not None and before.last_ns // NS_PER_MINUTE == run.first_ns // NS_PER_MINUTE:
-            shared.add(run.first_ns // NS_PER_MINUTE)
-        if behind is not None and behind.first_ns // NS_PER_MINUTE == run.last_ns // NS_PER_MINUTE:
-            shared.add(run.last_ns // NS_PER_MINUTE)
-    return {minute for minute in shared if is_within(covered, minute * NS_PER_MINUTE, NS_PER_MINUTE)}
+        before = held.ending_at(held.id_before(run.first_id))
+        behind = held.starting_at(held.id_behind(run.last_id))
+        minutes |= {before.last_ns // NS_PER_MINUTE} if before is not None else set()
+        minutes |= {behind.first_ns // NS_PER_MINUTE} if behind is not None else set()
+    return {minute for minute in minutes if is_within(covered, minute * NS_PER_MINUTE, NS_PER_MINUTE)}
 
 
 def is_whole(minute: int, covered: Sequence[Span], shared: set[int], fence_ns: int) -> bool:
@@ -72,25 +125,6 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
         else:
             joined.append((start, end))
     return joined
-
-
-def _start(run: HeldRun, before: HeldRun | None, opens_ns: int | None) -> int:
-    if run.first_id == 1:
-        # Nothing was before the pair's first trade: its five minutes begin with it.
-        return run.first_ns // NS_PER_UNIT * NS_PER_UNIT
-    if before is None:
-        return opens_ns if opens_ns is not None and opens_ns <= run.first_ns else _ceiling(run.first_ns)
-    # The minute of the trade before is whole unless the run before begins in it.
-    return max(_floor(before.last_ns), 0 if before.first_id == 1 else _ceiling(before.first_ns))
-
-
-def _end(run: HeldRun, behind: HeldRun | None, goes_on: bool) -> int:
-    if behind is not None:
-        # Likewise the minute of the trade behind, unless the run behind ends in it.
-        return min(_ceiling(behind.first_ns + 1), _floor(behind.last_ns))
-    if goes_on:
-        return run.last_ns // NS_PER_UNIT * NS_PER_UNIT + NS_PER_UNIT
-    return _floor(run.last_ns)
 
 
 def _floor(ns: int) -> int:

@@ -17,6 +17,7 @@ def trade_block(shaped: ShapedTrades | None, held: Holdings) -> TradeBlock | Non
         shaped.trades, shaped.candles, shaped.runs, shaped.new, shaped.stored,
         moment_of(shaped.first_ns), moment_of(shaped.last_ns), _replaced(shaped, held),
         [moment_of(minute * NS_PER_MINUTE) for minute in sorted(shaped.shared)],
+        [(moment_of(start), moment_of(end)) for start, end in shaped.covered],
     )  # fmt: skip
 
 

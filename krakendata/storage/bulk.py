@@ -52,7 +52,8 @@ class TradeBlock:
     """New trades of one symbol, in the order of their ids. Bytes are COPY's CSV, columns as in queries.sql.
 
     `replaced` are the stretches of whole minutes where these exact trades take the place of an archive without ids;
-    `shared` the minutes that earlier blocks have other trades of, now complete.
+    `shared` the minutes that earlier blocks have other trades of, now complete; `covered` the stretches of whole
+    minutes in which exact ids leave nothing out.
     """
 
     trades: bytes
@@ -64,6 +65,7 @@ class TradeBlock:
     last: datetime
     replaced: Sequence[tuple[datetime, datetime]] = ()
     shared: Sequence[datetime] = ()
+    covered: Sequence[tuple[datetime, datetime]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
     await connection.execute(query("merge_staged_candles"))
     for minute in block.shared:
         await connection.execute(query("rebuild_minute"), {"symbol": symbol, "minute": minute})
+    await _drop_given_minutes(connection, symbol, block)
     async with connection.cursor() as cursor:
         await cursor.executemany(
             query("record_trade_run"), [{"symbol": symbol, **asdict(run)} for run in block.runs]
@@ -208,6 +211,15 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
     ids = {"symbol": symbol, "first_id": block.runs[0].first_id, "last_id": block.runs[-1].last_id}
     await connection.execute(query("forget_answered_ids"), ids)
     return Counts(stored=block.stored, folded=block.new - block.stored)
+
+
+async def _drop_given_minutes(connection: AsyncConnection[Any], symbol: str, block: TradeBlock) -> None:
+    """Where trades are complete, minutes that were given ahead of them and have none go."""
+    for start, finish in block.covered:
+        span = {"symbol": symbol, "start": start, "finish": finish}
+        cursor = await connection.execute(query("has_given_minutes"), span)
+        if await cursor.fetchone() == (True,):
+            await connection.execute(query("drop_given_minutes"), {**span, "shared": list(block.shared)})
 
 
 async def _write_candles(

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from krakendata.gaps import IdRange
 from krakendata.storage.sql import query
 
 
@@ -45,9 +46,12 @@ class Holdings:
     constraint stops whoever breaks that rule.
     """
 
-    def __init__(self, runs: Iterable[HeldRun] = ()) -> None:
+    def __init__(self, runs: Iterable[HeldRun] = (), answered: Iterable[IdRange] = ()) -> None:
         self._runs = sorted(runs, key=_first_id)
         self._by_last = {run.last_id: run for run in self._runs}
+        self._answered_to: dict[int, int] = {}
+        self._answered_from: dict[int, int] = {}
+        self.add_answers(answered)
 
     def add(self, run: HeldRun) -> None:
         """Note a run that is being recorded; one that goes on from another's last id grows it."""
@@ -61,6 +65,26 @@ class Holdings:
         else:
             self._runs.insert(place, run)
         self._by_last[run.last_id] = run
+
+    def add_answers(self, answered: Iterable[IdRange]) -> None:
+        """Note ids that are answered for without a trade: absent at the exchange, or rejected."""
+        for first, last in answered:
+            self._answered_to[last] = min(first, self._answered_to.get(last, first))
+            self._answered_from[first] = max(last, self._answered_from.get(first, last))
+
+    def id_before(self, trade_id: int) -> int:
+        """The last id before this one that may be a trade's: those that are answered for are passed over."""
+        before = trade_id - 1
+        while before in self._answered_to:
+            before = self._answered_to[before] - 1
+        return before
+
+    def id_behind(self, trade_id: int) -> int:
+        """The first one behind it likewise."""
+        behind = trade_id + 1
+        while behind in self._answered_from:
+            behind = self._answered_from[behind] + 1
+        return behind
 
     def overlapping(self, first_id: int, last_id: int) -> list[HeldRun]:
         """The runs that hold an id of [first_id, last_id], in order."""
@@ -103,7 +127,9 @@ def _last_id(run: HeldRun) -> int:
 async def read_holdings(connection: AsyncConnection[Any], symbol: str) -> Holdings:
     """Read the ledger of one symbol."""
     cursor = await connection.execute(query("trade_runs"), {"symbol": symbol})
-    return Holdings([HeldRun(*row) for row in await cursor.fetchall()])
+    runs = [HeldRun(*row) for row in await cursor.fetchall()]
+    cursor = await connection.execute(query("answered_ids"), {"symbol": symbol})
+    return Holdings(runs, [IdRange(*row) for row in await cursor.fetchall()])
 
 
 async def read_lines(connection: AsyncConnection[Any]) -> Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from krakendata.gaps import IdRange
 from krakendata.storage.ledger import HeldRun, Holdings
 
 
@@ -46,3 +47,11 @@ def test_a_run_apart_stays_apart() -> None:
     held = Holdings([LOW])
     held.add(HIGH)
     assert held.overlapping(1, 99) == [LOW, HIGH]
+
+
+def test_ids_that_are_answered_for_are_passed_over_on_both_sides() -> None:
+    held = Holdings([LOW, HIGH], [IdRange(6, 7)])
+    assert (held.id_before(8), held.id_behind(5)) == (5, 8)
+    held.add_answers([IdRange(9, 9), IdRange(8, 8)])
+    assert (held.id_before(10), held.id_behind(5)) == (5, 10)
+    assert (held.id_before(5), held.id_behind(10)) == (4, 11)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from krakendata.ingest.takeover import covered_minutes
+from krakendata.gaps import IdRange
+from krakendata.ingest.takeover import covered_minutes, shared_minutes
 from krakendata.storage.ledger import HeldRun, Holdings
 
 SECOND = 10**9
@@ -15,11 +16,15 @@ def run(first_id: int, last_id: int, first_second: int, last_second: int) -> Hel
     )
 
 
-def covered(*runs: HeldRun, held: tuple[HeldRun, ...] = (), goes_on: bool = False) -> list[tuple[int, int]]:
+def covered(
+    *runs: HeldRun,
+    held: tuple[HeldRun, ...] = (),
+    answered: tuple[tuple[int, int], ...] = (),
+    next_id: int | None = None,
+) -> list[tuple[int, int]]:
     """The covered stretches in seconds."""
-    next_id = runs[-1].last_id + 1 if goes_on else None
-    spans = covered_minutes(list(runs), Holdings(held), next_id)
-    return [(start // SECOND, end // SECOND) for start, end in spans]
+    holdings = Holdings(held, [IdRange(*each) for each in answered])
+    return [(start // SECOND, end // SECOND) for start, end in covered_minutes(list(runs), holdings, next_id)]
 
 
 def test_the_minutes_at_both_ends_may_not_be_whole() -> None:
@@ -35,7 +40,7 @@ def test_nothing_was_before_the_first_trade_of_a_pair() -> None:
 
 
 def test_a_file_that_goes_on_covers_its_last_five_minutes() -> None:
-    assert covered(run(5, 9, 70, 290), goes_on=True) == [(120, 300)]
+    assert covered(run(5, 9, 70, 290), next_id=10) == [(120, 300)]
 
 
 def test_a_run_goes_on_from_the_minute_of_the_trade_before() -> None:
@@ -53,3 +58,41 @@ def test_a_run_reaches_to_the_minute_of_the_trade_behind() -> None:
 
 def test_a_hole_in_the_ids_leaves_the_minutes_between_alone() -> None:
     assert covered(run(5, 9, 70, 290), run(11, 20, 1000, 1200)) == [(120, 240), (1020, 1200)]
+
+
+def test_ids_that_are_answered_for_are_no_step() -> None:
+    runs = run(5, 9, 70, 290), run(11, 20, 1000, 1200)
+    assert covered(*runs, answered=((10, 10),)) == [(120, 1200)]
+    assert covered(runs[1], held=(runs[0],), answered=((10, 10),)) == [(240, 1200)]
+    assert covered(runs[0], held=(runs[1],), answered=((10, 10),)) == [(120, 1020)]
+
+
+def test_answers_of_both_kinds_side_by_side_are_passed_over_together() -> None:
+    runs = run(5, 9, 70, 290), run(15, 20, 1000, 1200)
+    assert covered(*runs, answered=((10, 12), (12, 12), (13, 14))) == [(120, 1200)]
+    assert covered(*runs, answered=((10, 12), (14, 14))) == [(120, 240), (1020, 1200)]
+
+
+def test_a_minute_of_many_answers_is_whole_where_what_lies_around_it_is_held() -> None:
+    pieces = run(5, 9, 70, 130), run(11, 11, 150, 150), run(13, 13, 160, 160), run(15, 20, 190, 300)
+    assert covered(*pieces, answered=((10, 10), (12, 12), (14, 14))) == [(120, 300)]
+    assert covered(pieces[2], held=(*pieces[:2], pieces[3]), answered=((10, 10), (12, 12), (14, 14))) == [
+        (120, 240)
+    ]
+    assert covered(pieces[2], held=(pieces[1], pieces[3]), answered=((10, 10), (12, 12), (14, 14))) == [
+        (180, 240)
+    ]
+
+
+def test_a_pair_whose_first_ids_are_answered_for_begins_with_its_first_trade() -> None:
+    assert covered(run(3, 9, 370, 590), answered=((1, 2),)) == [(300, 540)]
+
+
+def test_a_block_goes_on_behind_ids_that_are_answered_for() -> None:
+    assert covered(run(5, 9, 70, 290), answered=((10, 11),), next_id=12) == [(120, 300)]
+
+
+def test_the_minute_that_a_held_run_ended_in_is_known_to_be_whole_by_the_trade_behind() -> None:
+    new, before, behind = run(5, 9, 400, 490), run(2, 4, 10, 190), run(10, 19, 700, 900)
+    held = Holdings([before, behind])
+    assert shared_minutes([new], held, covered_minutes([new], held, None)) == {190 // 60, 700 // 60}

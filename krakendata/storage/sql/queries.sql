@@ -64,6 +64,9 @@ SELECT current_setting('server_version_num')::integer / 10000 AS postgres,
 -- name: trade_runs
 SELECT first_id, last_id, first_ns, last_ns, trades, source, stored FROM trade_runs WHERE symbol = %(symbol)s ORDER BY first_id
 
+-- name: answered_ids
+SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
+
 -- name: share_lines
 -- Holds the lines where they are until the transaction ends. They are read by a statement of their own: this one would
 -- see them as they were before it waited.
@@ -110,6 +113,19 @@ SELECT stored, folded, duplicate, replaced FROM merge_staged_candles()
 
 -- name: rebuild_minute
 SELECT rebuild_minute(%(symbol)s, %(minute)s)
+
+-- name: has_given_minutes
+SELECT EXISTS (SELECT FROM candle_runs WHERE symbol = %(symbol)s AND interval_minutes = 1
+                                             AND first_start < %(finish)s AND last_start >= %(start)s)
+
+-- name: drop_given_minutes
+-- A given candle of a minute that exact ids cover and none of their trades lies in: those trades are elsewhere, or refused.
+WITH gone AS (
+    DELETE FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1 AND first_id IS NULL
+        AND timestamp >= %(start)s AND timestamp < %(finish)s AND timestamp <> ALL(%(shared)s)
+    RETURNING timestamp
+)
+SELECT mark_dirty(%(symbol)s, min(timestamp), max(timestamp) + INTERVAL '1 minute') FROM gone HAVING count(*) > 0
 
 -- name: merge_coarse_candles
 SELECT stored, duplicate, replaced FROM merge_coarse_candles(%(interval)s)
