@@ -12,7 +12,7 @@ from krakendata.ingest.audit import BUCKETS, Audit, AuditProgress, AuditReport
 from krakendata.management.command import database_arguments
 from krakendata.management.exchange import open_exchange
 from krakendata.storage.backfill_runs import alone
-from krakendata.tasks.running import WORKER, Share, run_share, try_again
+from krakendata.tasks.running import WAITS_FOR_ANOTHER, WORKER, Share, run_share, try_again
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def audit(
 
     report = run_share(self, deed)
     if isinstance(report, str):
-        try_again(self, report)
+        try_again(self, report, waits=WAITS_FOR_ANOTHER)
     if report is None:
         self.apply_async(kwargs=asked)
         return {"state": "stopped"}

@@ -23,12 +23,9 @@ from krakendata.storage.backfill_runs import (
     read_unfinished_backfills,
 )
 from krakendata.storage.sessions import connect
-from krakendata.tasks.running import WORKER, Share, run_share, try_again
+from krakendata.tasks.running import WAITS_FOR_ANOTHER, WORKER, Share, run_share, try_again
 
 logger = logging.getLogger(__name__)
-
-# A look for gaps is over within seconds, and there is one each minute.
-BUSY_SECONDS = 2.0
 
 # The next look at what is unfinished comes sooner than an older message is of use.
 RESUME_EXPIRES_SECONDS = 290
@@ -74,7 +71,7 @@ def backfill(
         return {"state": "stopped"}
     if report.state == "busy":
         busy = f"another import, backfill or gap fill of {report.symbol} is at work"
-        try_again(self, busy, first_seconds=BUSY_SECONDS)
+        try_again(self, busy, waits=WAITS_FOR_ANOTHER)
     if report.state == "failed" and report.transient:
         try_again(self, report.error, **asked | _continued(report))
     return {"state": report.state, "run": report.run_id, "error": report.error, **report.counts.as_dict()}

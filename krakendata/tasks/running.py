@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from celery import Task
 from kombu.exceptions import OperationalError
@@ -30,8 +30,19 @@ LOOK_SECONDS = 0.2
 # A deed that is asked to stop ends after its page; one that waits for an exchange in maintenance is cancelled then.
 GRACE_SECONDS = 20.0
 
+
+class Waits(NamedTuple):
+    """How long to wait before a task is tried again: each wait is twice the one before."""
+
+    first_seconds: float
+    longest_seconds: float
+
+
 # 10, 20, 40 … seconds up to ten minutes: far below the visibility timeout, after which a message is delivered again.
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10.0, 600.0
+WAITS = Waits(10.0, 600.0)
+
+# For what another worker is at: a look for gaps is over within seconds.
+WAITS_FOR_ANOTHER = Waits(2.0, 30.0)
 
 
 class Share:
@@ -75,11 +86,9 @@ def run_share(
         raise
 
 
-def try_again(
-    task: Task, why: str, *, first_seconds: float = FIRST_WAIT_SECONDS, **arguments: Any
-) -> NoReturn:
+def try_again(task: Task, why: str, *, waits: Waits = WAITS, **arguments: Any) -> NoReturn:
     """Put the task back, to run after a wait that doubles each time; `arguments` take the place of its own."""
-    wait = min(first_seconds * 2**task.request.retries, LONGEST_WAIT_SECONDS)
+    wait = min(waits.first_seconds * 2**task.request.retries, waits.longest_seconds)
     wait *= random.uniform(0.75, 1.0)  # noqa: S311 (a wait, not a secret)
     logger.warning("retry task=%s seconds=%.0f why=%s", task.name, wait, why)
     raise task.retry(
