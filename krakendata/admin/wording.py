@@ -23,8 +23,9 @@ def number(value: int | None) -> str:
 
 
 def exact(value: Decimal | None) -> str:
-    """Give a price or volume to its last digit, never in scientific notation."""
-    return NOTHING if value is None else f"{value:f}"
+    """Give a price or volume to its last digit but for needless zeros (REST writes 75.10000), never as 1E+2."""
+    text = NOTHING if value is None else f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def rounded(value: Decimal | None, digits: int = 8) -> str:

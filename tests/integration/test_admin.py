@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from html import unescape
 
 import pytest
@@ -20,7 +21,7 @@ from unfold.admin import ModelAdmin
 
 from krakendata.admin import readonly
 from krakendata.admin.paging import Edge
-from krakendata.admin.wording import amount, duration, marked, size
+from krakendata.admin.wording import amount, duration, exact, marked, size
 from krakendata.models import (
     Candle,
     ImportFile,
@@ -301,6 +302,21 @@ def test_trades_without_ids_are_not_called_free_of_holes(operator: Client) -> No
     page = body(operator, "krakendata_sync_status")
     assert "not proven" in page
     assert "no holes" not in page
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("75158.10000", "75158.1"),
+        ("76182.0", "76182"),
+        ("100", "100"),
+        ("0.00", "0"),
+        ("1E+2", "100"),
+        ("1234567890123456789012345.67890123", "1234567890123456789012345.67890123"),
+    ],
+)
+def test_numbers_are_shown_to_their_last_digit_without_needless_zeros(number: str, shown: str) -> None:
+    assert exact(Decimal(number)) == shown
 
 
 def test_candles_of_archives_are_told_by_where_they_are_from(operator: Client) -> None:
