@@ -7,7 +7,10 @@ from math import inf
 
 from krakendata.types import NS_PER_SECOND, moment_of, ns_of
 
-__all__ = ["ReplayClock"]
+__all__ = ["ReplayClock", "speed_of", "speed_told"]
+
+# The speed that has no number.
+MAX = "max"
 
 
 class ReplayClock:
@@ -70,6 +73,22 @@ class ReplayClock:
         if ahead <= 0:
             return 0.0
         return ahead / self._speed / NS_PER_SECOND if self._speed and not self.is_unbound else inf
+
+
+def speed_of(value: object) -> float:
+    """A speed as people give it: a number, 0 or more, or "max"; ValueError says what is wrong with another one."""
+    try:
+        speed = inf if value == MAX else float(str(value))
+    except ValueError:
+        speed = -1.0
+    if not (0 <= speed < inf or value == MAX):
+        raise ValueError(f"{value!r} is no speed: give a number, 0 or more, or {MAX}.")
+    return speed
+
+
+def speed_told(speed: float) -> float | str:
+    """A speed as `speed_of` reads it."""
+    return MAX if speed == inf else speed
 
 
 def _checked(speed: float) -> float:

@@ -204,17 +204,14 @@ class Feed:
     async def _frames(self, now: int) -> list[tuple[Frame, set[Listener]]]:
         """What happened since the last look, in the order in which it is to be told."""
         told: list[tuple[int, Frame, set[Listener]]] = []
-        due = defaultdict(list)
-        while self._late and self._late[0][0] <= now:
-            when, _number, symbol, row = heapq.heappop(self._late)
-            due[symbol].append((when, row))
         for symbol in sorted({each.symbol for each in self._listeners if each.symbol}):
             history = self._exchange.histories[symbol]
             rows = await self._exchange.between(history, self._told_ns, now)
             for order in _orders(self._without_late(history.pair, rows)):
                 told += self._tell_order(history, order[-1].ns, order, await self._running(history, order))
-            for when, row in due[symbol]:
-                told += await self._tell_late(history, when, row, now)
+        while self._late and self._late[0][0] <= now:
+            when, _number, symbol, row = heapq.heappop(self._late)
+            told += await self._tell_late(self._exchange.histories[symbol], when, row, now)
         told.sort(key=lambda each: each[0])
         return [(frame, listeners) for _when, frame, listeners in told]
 

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from krakendata.replay.clock import speed_of, speed_told
 from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.feed import Feed
 from krakendata.replay.rest import RestApi
@@ -199,16 +200,12 @@ class _Control:
             try:
                 asked = await _object(request)
                 now = datetime.fromisoformat(asked["now"]) if "now" in asked else clock.now
-                speed = float(asked.get("speed", clock.speed))
-                if speed < 0 or now.tzinfo is None:
-                    raise ValueError(
-                        "speed is 0 or more, and now has a time zone, such as 2026-03-02T00:00Z."
-                    )
+                speed = speed_of(asked["speed"]) if "speed" in asked else clock.speed
+                clock.set(now)
+                clock.speed = speed
             except (TypeError, ValueError) as error:
                 return JSONResponse({"error": str(error)}, 400)
-            clock.set(now)
-            clock.speed = speed
-        return JSONResponse({"now": clock.now.isoformat(), "speed": clock.speed})
+        return JSONResponse({"now": clock.now.isoformat(), "speed": speed_told(clock.speed)})
 
 
 async def _object(request: Request) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from krakendata.errors import KrakenDataError, NothingStored
 from krakendata.kraken.pacing import Limits
 from krakendata.management.command import FAILED, MISUSED, database_arguments, utc_moment
-from krakendata.replay.clock import ReplayClock
+from krakendata.replay.clock import ReplayClock, speed_of
 from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.faults import Faults
 from krakendata.replay.generated_market import GENERATED_PAIRS, generated_market
@@ -203,9 +203,10 @@ def _fault(text: str) -> tuple[str, str]:
 
 
 def _speed(text: str) -> float:
-    if text == "max":
-        return inf
-    return _calls(text)
+    try:
+        return speed_of(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _calls(text: str) -> float:
