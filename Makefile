@@ -1,6 +1,6 @@
 # Each word does what it says, from a fresh clone on: .venv is made on the first use and kept up to date.
 PYTHON := .venv/bin/python
-.PHONY: demo run check test bench requirements clean
+.PHONY: demo run check test bench soak requirements clean
 
 demo: .venv/runs         # look around: a private database, sample archives, the admin
 	DATABASE_URL=embedded: $(PYTHON) manage.py demo $(ARGS)
@@ -17,6 +17,9 @@ test: .venv/ready        # the whole suite, on every edition found: make test AR
 
 bench: .venv/ready       # the tables of docs/performance.md
 	$(PYTHON) -m tests.benchmarks $(ARGS)
+
+soak: .venv/ready        # the fault campaign, 200 seeds: make soak ARGS="--runs 20 --seed 7"
+	$(PYTHON) -m tests.soak $(ARGS)
 
 requirements:            # pin again what *.in ask for (needs uv)
 	for name in requirements requirements-dev; do uv pip compile --universal --python-version 3.11 --generate-hashes \

@@ -89,9 +89,10 @@ async def take_out(
 async def _choose(store: Store, symbol: str, holes: Sequence[Hole], rng: random.Random) -> Hole | None:
     """Some trades in a row, with a trade that is held between them and every other hole."""
     ids: list[int] = await store.fetch("SELECT trade_id FROM trades WHERE symbol = %s ORDER BY 1", symbol)
-    most = min(MOST_TRADES, len(ids) // 6)
+    most = min(MOST_TRADES, len(ids) // 2)
     for _ in range(100) if most else ():
-        length = rng.randint(1, most)
+        # Many small ones, some of more than a page.
+        length = 1 + int(most * rng.random() ** 3)
         end = len(ids) if rng.random() < TAIL_SHARE else rng.randint(length, len(ids))
         start = end - length
         if start < 1:

@@ -27,6 +27,7 @@ class Plan:
 
     seed: int
     days: int
+    busy_days: float
     activity: float
     absent_every: int
     faults: dict[str, Any]
@@ -47,15 +48,15 @@ class Plan:
 
     def histories(self, now: datetime) -> list[GeneratedHistory]:
         """A busy pair, one whose ids begin late, and one with three trades a day."""
-        start = now - timedelta(days=self.days)
+        start, busy_since = now - timedelta(days=self.days), now - timedelta(days=self.busy_days)
         busy, other = random.Random(f"{self.seed}/pairs").sample(
             [MARKET_PAIRS[name] for name in ("BTC/USD", "ETH/USD", "DOGE/USD", "BCH/EUR")], 2
         )
         per_day = 1_440 * busy.trades_per_minute, 1_440 * other.trades_per_minute
         return [
             GeneratedHistory(
-                busy, start, self.seed, absent_every=self.absent_every,
-                activity=self.activity * 4_000 / (per_day[0] * self.days),
+                busy, busy_since, self.seed, absent_every=self.absent_every,
+                activity=self.activity * 4_000 / (per_day[0] * self.busy_days),
             ),
             GeneratedHistory(
                 other, start + timedelta(days=self.days / 3), self.seed, absent_every=self.absent_every, first_id=3,
@@ -75,9 +76,12 @@ def draw_plan(seed: int) -> Plan:
     rng = random.Random(seed)
     days = rng.randint(9, 40)
     trades_weeks = rng.randint(1, max(1, days // 7))
+    # A pair of some hours is busy enough that its gaps get candles first.
+    busy_days = rng.uniform(0.4, 1.2) if rng.random() < 0.4 else float(days)
     return Plan(
         seed=seed,
         days=days,
+        busy_days=busy_days,
         activity=rng.uniform(0.3, 1.5),
         absent_every=rng.choice((0, 200, 1_000, 4_000)),
         faults=_draw_faults(seed, rng),
