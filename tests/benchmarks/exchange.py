@@ -316,7 +316,9 @@ def _days(trades: float) -> float:
 
 
 def _facts(ended: Ended) -> list[dict[str, Any]]:
-    facts: list[dict[str, Any]] = json.loads(ended.output.splitlines()[-1])["pairs"]
+    # Warnings may come after it.
+    told = next(line for line in reversed(ended.output.splitlines()) if line.startswith("{"))
+    facts: list[dict[str, Any]] = json.loads(told)["pairs"]
     if any(each["state"] != "done" or each["rejected"] for each in facts):
         raise AssertionError(ended.output)
     return facts
