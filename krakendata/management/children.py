@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -74,7 +74,7 @@ class _Child:
         try:
             self._process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill_group()
             self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
@@ -83,10 +83,16 @@ class _Child:
         code = self._process.wait()
         if self._is_to_end.is_set():
             return
+        # A worker that was killed leaves the processes that do its tasks.
+        self._kill_group()
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         self._died(
             f"The {self._name} has ended by itself (exit code {code}). Its log, {self._log}, ends: {' | '.join(lines)}"
         )
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def project() -> str:

@@ -6,7 +6,7 @@ import asyncio
 import zipfile
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,6 +27,9 @@ SEED = 1
 
 # A fifth of the usual trades: two months are fetched while one looks around, and take little of the disk.
 ACTIVITY = 0.2
+
+# Kraken's archives end weeks ago, these a day ago: there is something to fetch on this side of them too.
+ARCHIVES_AGE = timedelta(days=1)
 
 # Ten times Kraken's patience, as nobody wants to wait ten minutes for a demo; the workers keep to it.
 LIMITS = Limits(per_pair=10.0, per_address=20.0)

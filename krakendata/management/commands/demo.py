@@ -28,7 +28,7 @@ from krakendata.kraken.rest import KrakenRest
 from krakendata.management.children import celery_processes
 from krakendata.management.command import INTERRUPTED, database_arguments
 from krakendata.models import Pair, SyncRun
-from krakendata.replay.demo_market import LIMITS, DemoMarket
+from krakendata.replay.demo_market import ARCHIVES_AGE, LIMITS, DemoMarket
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
 
@@ -109,7 +109,7 @@ class Command(BaseCommand):
         if DemoMarket.is_written(archives):
             return
         self.tell(f"Making up a market, as Kraken's archives in {archives}.")
-        market = DemoMarket(datetime.now(UTC))
+        market = DemoMarket(datetime.now(UTC) - ARCHIVES_AGE)
         files = market.write_archives(archives, asyncio.run(market.minutes()))
         rows, bad = sum(file.rows for file in files), sum(file.bad_rows for file in files)
         self.stdout.write(
