@@ -7,14 +7,14 @@ import polars as pl
 
 from krakendata.gaps import IdRange, TradeCheck
 from krakendata.ingest.page_walk import Taken
-from krakendata.ingest.takeover import NS_PER_UNIT
+from krakendata.ingest.takeover import NS_PER_UNIT, checked_minute
 from krakendata.ingest.trade_blocks import trade_block
 from krakendata.ingest.trade_frame import SCHEMA
 from krakendata.ingest.trade_shapes import ShapedTrades, new_trades, shape_trades
 from krakendata.storage.bulk import Block, BlockOutdated, Counts, Reject, write_block
 from krakendata.storage.ledger import Holdings, Lines, read_holdings, read_lines
 from krakendata.storage.writers import Writers
-from krakendata.types import Source
+from krakendata.types import Source, moment_of
 
 # Where a rejected row came from, for the operator who looks at it.
 PLACE = "REST Trades"
@@ -86,6 +86,7 @@ class PageWriter:
             held, lines = await self._known()
             held.add_answers(_answers(rejects, absent))
             shaped = await asyncio.to_thread(self._shaped, head, held, lines)
+            minute = checked_minute(held, check) if check is not None else None
             block = Block(
                 self.symbol,
                 lines,
@@ -94,6 +95,7 @@ class PageWriter:
                 rejects=rejects,
                 absent=absent,
                 check=check,
+                checked_minute=None if minute is None else moment_of(minute),
                 advanced=_advanced(shaped, rejects, absent),
             )
             try:

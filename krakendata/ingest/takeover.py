@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
+from krakendata.gaps import TradeCheck
 from krakendata.storage.ledger import HeldRun, Holdings
 
 NS_PER_MINUTE = 60_000_000_000
@@ -39,7 +40,7 @@ class _Neighbours:
         self._by_first = {run.first_id: run for run in runs}
         self._held = held
         self._next_id = next_id
-        self._first = runs[0]
+        self._first = runs[0] if runs else None
         self._opens_ns = opens_ns
 
     def start(self, run: HeldRun) -> int:
@@ -52,11 +53,19 @@ class _Neighbours:
             return self._opened(run) or _ceiling(run.first_ns)
         # The minute of the trade before is whole unless what is known before it begins in it.
         minute = _floor(before.last_ns)
-        first = before
-        while first.first_ns >= minute and (further := self._before(first)) is not None:
-            first = further
-        is_whole = first.first_ns < minute or self._held.id_before(first.first_id) == 0 or self._opened(first)
-        return minute if is_whole else max(minute, _ceiling(first.first_ns))
+        first = self.earliest(before, minute)
+        return minute if self.is_known_from(first, minute) else max(minute, _ceiling(first.first_ns))
+
+    def earliest(self, run: HeldRun, minute: int) -> HeldRun:
+        """The run, or where it begins in the minute one that is joined to it and begins earlier, if there is one."""
+        while run.first_ns >= minute and (before := self._before(run)) is not None:
+            run = before
+        return run
+
+    def is_known_from(self, first: HeldRun, minute: int) -> bool:
+        """Whether nothing of the minute before the first run is left out."""
+        is_beginning = self._held.id_before(first.first_id) == 0
+        return first.first_ns < minute or is_beginning or self._opened(first) is not None
 
     def end(self, run: HeldRun) -> int:
         """Up to when nothing from the run's start on is left out."""
@@ -99,6 +108,18 @@ def shared_minutes(runs: Sequence[HeldRun], held: Holdings, covered: Sequence[Sp
         minutes |= {before.last_ns // NS_PER_MINUTE} if before is not None else set()
         minutes |= {behind.first_ns // NS_PER_MINUTE} if behind is not None else set()
     return {minute for minute in minutes if is_within(covered, minute * NS_PER_MINUTE, NS_PER_MINUTE)}
+
+
+def checked_minute(held: Holdings, check: TradeCheck) -> int | None:
+    """The first nanosecond of the newest trade's minute, if the check is later and nothing of it is left out.
+
+    What is traded next would have made it whole as well; a pair may be quiet for hours.
+    """
+    run = held.ending_at(held.id_before(check.last_id + 1))
+    if run is None or _floor(run.last_ns) + NS_PER_MINUTE > check.checked_ns:
+        return None
+    minute, neighbours = _floor(run.last_ns), _Neighbours((), held, None, None)
+    return minute if neighbours.is_known_from(neighbours.earliest(run, minute), minute) else None
 
 
 def is_whole(minute: int, covered: Sequence[Span], shared: set[int], fence_ns: int) -> bool:

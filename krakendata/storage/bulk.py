@@ -99,7 +99,8 @@ class FileProgress:
 class Block:
     """One block of records for the door. `read` counts every record it was made of, kept or not.
 
-    `absent` are ids that the exchange said twice it does not have, `check` what it said its newest trade was.
+    `absent` are ids that the exchange said twice it does not have, `check` what it said its newest trade was, and
+    `checked_minute` that trade's minute, if this makes it complete.
     `advanced` is by how much the run is further, in the unit of its total.
     """
 
@@ -111,6 +112,7 @@ class Block:
     rejects: Sequence[Reject] = field(default_factory=tuple)
     absent: Sequence[IdRange] = ()
     check: TradeCheck | None = None
+    checked_minute: datetime | None = None
     progress: FileProgress | None = None
     advanced: int = 0
 
@@ -292,6 +294,10 @@ async def _write_answers(connection: AsyncConnection[Any], block: Block) -> None
     if block.check is not None:
         await connection.execute(
             query("record_trade_check"), {"symbol": block.symbol, **block.check._asdict()}
+        )
+    if block.checked_minute is not None:
+        await connection.execute(
+            query("rebuild_minute"), {"symbol": block.symbol, "minute": block.checked_minute}
         )
 
 

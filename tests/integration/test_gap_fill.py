@@ -264,19 +264,22 @@ async def test_a_gap_of_one_page_is_filled_by_that_page(replaying: Callable[...,
     await replay.assert_held(BUSY)
 
 
-async def test_the_last_minute_of_a_fill_is_built_from_its_trades_once_the_next_trade_is_known(
-    replaying: Callable[..., Any],
+@pytest.mark.parametrize("seconds", [65, 120])
+async def test_the_last_minute_of_a_fill_is_built_from_its_trades_once_it_is_known_to_be_whole(
+    replaying: Callable[..., Any], seconds: int
 ) -> None:
+    """Known by the exchange's word that nothing came after it, ten seconds later, or by the trade that did."""
     lately = history(BUSY, start=NOW - 14 * HOUR, activity=4)
     replay = await replaying(lately)
     # A minute that has closed is the last one in which anything was traded.
     minutes = sorted(traded(replay.sound(BUSY), NOW - HOUR, NOW))
     last = next(one for one, other in pairwise(minutes) if other - one > 2 * MINUTE)
     await collect(replay, until=NOW - 13 * HOUR)
-    replay.exchange.clock.set(last + 2 * MINUTE)
+    replay.exchange.clock.set(last + timedelta(seconds=seconds))
     (report,) = await fill(replay)
     assert report.candles > 0
-    assert (await minutes_of(replay, BUSY))[last][1] is None
+    is_built = (await minutes_of(replay, BUSY))[last][1] is not None
+    assert is_built == (seconds >= 70)
     replay.exchange.clock.set(NOW)
     await fill(replay)
     assert (await minutes_of(replay, BUSY))[last][1] is not None

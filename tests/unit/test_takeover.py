@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from krakendata.gaps import IdRange
-from krakendata.ingest.takeover import covered_minutes, shared_minutes
+import pytest
+
+from krakendata.gaps import IdRange, TradeCheck
+from krakendata.ingest.takeover import checked_minute, covered_minutes, shared_minutes
 from krakendata.storage.ledger import HeldRun, Holdings
 
 SECOND = 10**9
@@ -96,3 +98,23 @@ def test_the_minute_that_a_held_run_ended_in_is_known_to_be_whole_by_the_trade_b
     new, before, behind = run(5, 9, 400, 490), run(2, 4, 10, 190), run(10, 19, 700, 900)
     held = Holdings([before, behind])
     assert shared_minutes([new], held, covered_minutes([new], held, None)) == {190 // 60, 700 // 60}
+
+
+@pytest.mark.parametrize(
+    ("held", "checked_second", "minute"),
+    [
+        ([run(1, 9, 70, 190)], 240, 180),
+        ([run(5, 9, 70, 190)], 240, 180),
+        ([run(5, 9, 70, 190)], 239, None),
+        ([run(5, 9, 185, 190)], 240, None),
+        ([run(1, 9, 185, 190)], 240, 180),
+        ([run(5, 7, 70, 185), run(9, 9, 190, 190)], 240, 180),
+        ([run(5, 6, 70, 185), run(9, 9, 190, 190)], 240, None),
+        ([run(5, 8, 70, 190)], 240, None),
+    ],
+)
+def test_a_check_makes_the_newest_minute_whole_if_all_before_is_known(
+    held: list[HeldRun], checked_second: int, minute: int | None
+) -> None:
+    found = checked_minute(Holdings(held, [IdRange(8, 8)]), TradeCheck(9, checked_second * SECOND))
+    assert found == (None if minute is None else minute * SECOND)
