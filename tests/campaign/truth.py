@@ -27,15 +27,19 @@ LIES = """
                       WHERE r.symbol = t.symbol AND t.trade_id BETWEEN r.first_id AND r.last_id)
     GROUP BY t.symbol
 """
-# The minutes of one state of the database: as many trades as the ledger has, folded ones included.
+# As many trades in the minutes as the ledger has, folded ones included. Where a minute is still one of OHLC's, for only
+# some of its trades have come, these are counted instead.
 MINUTES_LIE = """
     SELECT r.symbol, r.trades, c.trades FROM
         (SELECT symbol, sum(trades) AS trades FROM trade_runs GROUP BY symbol) r
         JOIN LATERAL (
             SELECT coalesce(sum(trade_count), 0) AS trades FROM (
-                SELECT trade_count FROM candles
-                WHERE symbol = r.symbol AND first_id IS NOT NULL
-                      AND timestamp >= (SELECT line FROM retention_lines WHERE kind = 'candles')
+                SELECT CASE WHEN first_id IS NOT NULL THEN trade_count ELSE (
+                    SELECT count(*) FROM trades t WHERE t.symbol = k.symbol AND t.timestamp >= k.timestamp
+                                                        AND t.timestamp < k.timestamp + INTERVAL '1 minute') END
+                    AS trade_count
+                FROM candles k
+                WHERE symbol = r.symbol AND timestamp >= (SELECT line FROM retention_lines WHERE kind = 'candles')
                 UNION ALL
                 SELECT trade_count FROM candles_history
                 WHERE symbol = r.symbol AND interval_minutes = 5 AND NOT coarse) m) c ON true
