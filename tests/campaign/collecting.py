@@ -69,6 +69,7 @@ class Collecting:
     replay: Replay
     rng: random.Random
     facts: dict[str, int] = field(default_factory=dict)
+    _is_cancelled: bool = False
     _restart_in: int = 0
     _restarting: asyncio.Task[None] | None = None
 
@@ -80,21 +81,28 @@ class Collecting:
 
     async def begin(self) -> None:
         """The part in which processes are killed, if the plan has one."""
-        if self.plan.collector == "commands":
-            await asyncio.to_thread(self._run_killed_commands)
-        elif self.plan.collector == "worker":
-            await asyncio.to_thread(self._run_killed_workers)
+        try:
+            if self.plan.collector == "commands":
+                await asyncio.to_thread(self._run_killed_commands)
+            elif self.plan.collector == "worker":
+                await asyncio.to_thread(self._run_killed_workers)
+        except asyncio.CancelledError:
+            # The thread goes on until it looks.
+            self._is_cancelled = True
+            raise
 
     def _run_killed_commands(self) -> None:
         with self._without_rate_faults():
             for _ in range(self.plan.kills):
                 with self.ground.installation.start(*self._command(), **self._settings()) as process:
-                    self._let_it_work(lambda process=process: process.poll() is None)  # type: ignore[misc]
-                    self._break_something()
-                    if process.poll() is None:
-                        process.kill()
-                        self._note("kills")
-                    process.communicate()
+                    try:
+                        self._let_it_work(lambda process=process: process.poll() is None)  # type: ignore[misc]
+                        self._break_something()
+                    finally:
+                        if process.poll() is None:
+                            process.kill()
+                            self._note("kills")
+                        process.communicate()
 
     def _command(self) -> list[str]:
         if self.plan.fills_first:
@@ -146,7 +154,7 @@ class Collecting:
     def _wait_until(self, is_so: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PROCESS_SECONDS
         while not is_so():
-            assert time.monotonic() < deadline, f"{what} did not come"
+            assert time.monotonic() < deadline and not self._is_cancelled, f"{what} did not come"
             time.sleep(LOOK_SECONDS)
 
     def _rows_read(self) -> int:
