@@ -1,17 +1,21 @@
-"""The demo as a newcomer meets it: one command, candles in the admin, Ctrl-C, and nothing is left running."""
+"""The demo as a newcomer meets it: one command, pairs that fill up by themselves, Ctrl-C, and nothing left running."""
 
 import http.cookiejar
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
@@ -24,6 +28,12 @@ from krakendata.management.command import INTERRUPTED
 TUTORIAL = env.ROOT / "docs/tutorial.md"
 SECONDS_TO_END = 30
 SECOND_START_SECONDS = 30
+PAIRS = ["BCH/EUR", "BTC/USD", "DOGE/USD", "ETH/USD", "PEPE/USD"]
+# Nobody waits so long unless something is wrong.
+PATIENCE_SECONDS = 600
+LOOK_SECONDS = 3
+# A tail is filled once it is two minutes old, at the next minute's look, which takes a moment.
+TAIL = timedelta(minutes=5)
 
 pytestmark = [
     pytest.mark.skipif(os.environ["TEST_EDITION"] != "plain", reason="the same on every edition"),
@@ -91,10 +101,11 @@ class Place:
     home: Path
     demos: list[Demo]
 
-    def start(self, until: str = "The admin is at") -> Demo:
+    def start(self, until: str = "The admin is at", port: int = 0) -> Demo:
         """Start `manage.py demo` with nothing but PATH and its database in the environment."""
+        arguments = ["--port", str(port), "--directory", str(self.home / "archives")]
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "demo", "--port", "0", "--directory", str(self.home / "archives")],
+            [sys.executable, "manage.py", "demo", *arguments],
             cwd=env.ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -134,17 +145,44 @@ class Place:
             "DATABASE_URL": f"embedded:{self.home / 'postgres'}",
         }
 
-    def servers(self) -> list[str]:
-        """Give the processes whose command line names this place."""
-        return [line for line in command_lines() if str(self.home) in line]
+    def coverage(self) -> dict[str, dict[str, Any]]:
+        """Ask `manage.py coverage` how complete each of the demo's pairs is; the tutorial has one of its own."""
+        said = self.run(f".venv/bin/python manage.py coverage {' '.join(PAIRS)} --json")
+        return {pair["symbol"]: pair for pair in json.loads(said.splitlines()[-1])["symbols"]}
+
+    def log(self, name: str) -> str:
+        """Give what the worker or beat has said."""
+        return (self.home / "logs" / f"{name}.log").read_text(encoding="utf-8")
+
+    def wait_until(self, is_so: Callable[[], Any], what: str) -> None:
+        """Return once it is so; fail when patience ends."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_so():
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what} did not come. {self.coverage()} {self.log('worker')[-5_000:]}")
+            time.sleep(LOOK_SECONDS)
+
+    def processes(self) -> dict[int, str]:
+        """Give the command line of every process that was told of this place, by its arguments or variables."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            # A process may end while we look at it.
+            with suppress(OSError):
+                command = (path / "cmdline").read_bytes()
+                if str(self.home).encode() in command + (path / "environ").read_bytes():
+                    found[int(path.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+        return found
+
+    def children(self, word: str) -> list[int]:
+        """Give the processes of the demo's worker or beat, the main one first."""
+        return sorted(pid for pid, command in self.processes().items() if f"-A config {word}" in command)
 
 
-def command_lines() -> Iterator[str]:
-    """Give the command line of every process there is."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        # A process may end while we look at it.
-        with suppress(OSError):
-            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+def is_proven(pair: dict[str, Any]) -> bool:
+    """Tell whether nothing lacks of a pair, and nothing waits for its trades, but for the last minutes."""
+    newest = datetime.now(UTC) - TAIL
+    lacking = [start for start, _ in pair["missing"] + pair["provisional"]]
+    return all(datetime.fromisoformat(start) > newest for start in lacking)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +222,19 @@ def test_the_bad_rows_of_the_sample_are_rejected_and_nothing_else(first: Demo) -
     assert re.search(r" 8 rejected ", first.said), first.said
 
 
+def test_its_pairs_fill_up_to_proven_by_themselves(first: Demo, place: Place) -> None:
+    place.wait_until(lambda: all(map(is_proven, place.coverage().values())), "the proof of every pair")
+    for pair in place.coverage().values():
+        # Months of trades, of which the archives had a week.
+        assert pair["trades"]["collected"] > 1_000
+        assert pair["trades"]["holes"] == 0
+    assert "Log out" in first.log_in(first.password)
+    runs = first.get("/admin/krakendata/syncrun/")
+    assert runs.count("backfill") >= len(PAIRS)
+    assert len(place.children("worker")) > len(PAIRS)
+    assert len(place.children("beat")) == 1
+
+
 def test_the_tutorial_runs_as_it_is_written(first: Demo, place: Place) -> None:
     steps = re.findall(r"^```(sh|text|python)\n(.*?)^```", TUTORIAL.read_text(encoding="utf-8"), re.M | re.S)
     said = ""
@@ -198,22 +249,66 @@ def test_the_tutorial_runs_as_it_is_written(first: Demo, place: Place) -> None:
     assert "<Candles BTC/USD 1h: 24 from" in said
 
 
-def test_ctrl_c_ends_it_in_good_order_and_leaves_no_server(first: Demo, place: Place) -> None:
+def test_what_is_traded_meanwhile_comes_in_and_the_pairs_stay_proven(first: Demo, place: Place) -> None:
+    before = place.coverage()
+
+    def has_grown() -> bool:
+        now = place.coverage()
+        assert all(map(is_proven, now.values())), now
+        return all(
+            now[symbol]["trades"]["collected"] > before[symbol]["trades"]["collected"]
+            for symbol in ("BTC/USD", "ETH/USD")
+        )
+
+    place.wait_until(has_grown, "newer trades")
+
+
+def test_ctrl_c_ends_it_in_good_order_and_leaves_nothing_running(first: Demo, place: Place) -> None:
     address = first.address
     assert first.interrupt() == 0
     assert "Stopped." in first.said
     assert "Traceback" not in first.said
-    assert place.servers() == []
+    assert "by itself" not in first.said
+    assert place.processes() == {}
+    assert "Warm shutdown" in place.log("worker")
+    assert "Traceback" not in place.log("worker") + place.log("beat")
     with pytest.raises(URLError):
         build_opener().open(address)
 
 
-def test_a_second_start_serves_the_same_data_in_seconds(first: Demo, place: Place) -> None:
-    started = time.monotonic()
-    second = place.start()
-    assert time.monotonic() - started < SECOND_START_SECONDS
+def test_a_second_start_serves_the_same_data_in_seconds_where_a_port_is_free(
+    first: Demo, place: Place
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        started = time.monotonic()
+        second = place.start(port=taken.getsockname()[1])
+        assert time.monotonic() - started < SECOND_START_SECONDS
+        assert f":{taken.getsockname()[1]}/" not in second.address
     assert "imported already" in second.said
     assert first.password not in second.said
     assert "Log out" in second.log_in(first.password)
+
+
+def test_a_worker_that_dies_is_told_of(place: Place) -> None:
+    second = place.demos[-1]
+    place.wait_until(lambda: "ready." in place.log("worker"), "the worker")
+    main, *others = place.children("worker")
+    assert others
+    os.kill(main, signal.SIGKILL)
+    second.listen(until="The worker has ended by itself (exit code -9). Its log")
+    place.wait_until(lambda: place.children("worker") == [], "the end of its processes")
     assert second.interrupt() == 0
-    assert place.servers() == []
+    assert place.processes() == {}
+
+
+def test_a_demo_that_is_killed_leaves_neither_worker_nor_beat(place: Place) -> None:
+    third = place.start()
+    place.wait_until(
+        lambda: "ready." in place.log("worker") and "Starting" in place.log("beat"), "both of them"
+    )
+    third.process.kill()
+    third.process.communicate()
+    place.wait_until(lambda: not place.children("worker") + place.children("beat"), "their end")
+    # Where they were killed too, the next command that ends takes the servers with it.
+    place.coverage()
+    assert place.processes() == {}
