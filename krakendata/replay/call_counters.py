@@ -15,7 +15,8 @@ RATE_LIMIT = "EAPI:Rate limit exceeded"
 TOO_MANY = "EGeneral:Too many requests"
 LOCKOUT = "EGeneral:Temporary lockout"
 
-# A counter that is full is not yet over: so many calls may come at once after a pause.
+# A counter that is full is not yet over: the calls of so many seconds, and as many as that at least, may come at once
+# after a pause.
 BURST = 3.0
 
 # Blocks last some seconds, growing while calls go on; then the address is locked out for a quarter of an hour.
@@ -80,7 +81,7 @@ class CallCounters:
             return self._defied(counter, now, error)
         counter.level = max(0.0, counter.level - (now - counter.counted_at) * limit) + 1
         counter.counted_at = now
-        if counter.level <= self._burst:
+        if counter.level <= self._burst * max(1.0, limit):
             if counter.level <= 1:
                 counter.block, counter.refused = FIRST_BLOCK, 0
             return None
