@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 
 from config import env
 from krakendata.historical_provider import Candle, HistoricalDataProvider
+from krakendata.replay.faults import Faults
 from krakendata.validation import Reason
 
 ROOT = env.ROOT
@@ -133,6 +134,11 @@ def test_the_reject_reasons_are_those_of_the_code() -> None:
     assert [(cells[0].strip("`"), cells[1]) for cells in rows] == [
         (str(each), each.sentence) for each in Reason
     ]
+
+
+def test_the_faults_are_those_of_the_code() -> None:
+    rows = rows_of(sections_of(text_of("reference/replay-exchange.md"), "##")["Faults"])
+    assert [cells[0].strip("`") for cells in rows[1:]] == list(Faults().as_dict())
 
 
 def test_the_check_ids_are_those_of_the_code() -> None:
