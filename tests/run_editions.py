@@ -10,7 +10,14 @@ from pathlib import Path
 from tests.editions import EDITIONS, Place, find_place
 
 # What needs no database is the same on each.
-ONCE = ["tests/unit", "tests/test_architecture.py"]
+ONCE = [
+    "tests/unit",
+    "tests/test_architecture.py",
+    "tests/integration/test_rest.py",
+    "tests/integration/test_replay_rest.py",
+    "tests/integration/test_replay_websocket.py",
+    "tests/acceptance/test_ccxt.py",
+]
 NOTHING_COLLECTED = 5
 
 
