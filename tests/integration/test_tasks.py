@@ -286,15 +286,17 @@ def test_a_tracked_pair_fills_itself_and_stays_filled(shop: Open, exchange: Repl
 
 
 def test_an_audit_looks_at_every_pair_in_shares_and_heals_what_differs(shop: Open) -> None:
-    with shop(**UNPACED, WORKER_SHARE="1s") as opened:
-        opened.start_worker(processes=3)
+    with shop(**UNPACED) as opened:
+        collector = opened.start_worker(processes=3)
         collect(opened, BTC, DOGE, ETH)
+        assert collector.stop() == 0
         ((minute,),) = opened.installation.fetch(
             "UPDATE candles SET volume = volume + 1 WHERE (symbol, timestamp) = (SELECT symbol, timestamp FROM candles "
             "WHERE symbol = %s AND interval_minutes = 1 AND timestamp < now() - interval '1 hour' "
             "ORDER BY timestamp DESC LIMIT 1) RETURNING timestamp",
             ETH,
         )
+        opened.start_worker(WORKER_SHARE="1s")
         # So many that every minute is drawn, and the pairs take longer than a share.
         opened.send("audit", LONG, buckets=2_000)
         healed = "SELECT FROM audit_findings WHERE (symbol, interval_minutes, timestamp, healed) = (%s, 1, %s, true)"
