@@ -134,7 +134,7 @@ async def test_it_watches_candles(opened: Opened) -> None:
         exchange.clock.advance(timedelta(minutes=10))
         wanted = [as_row(each) for each in fold_trades(exchange.trades("BTC/USD"))][-3:]
         heard: dict[int, list[float]] = {}
-        while [heard.get(row[0]) for row in wanted] != wanted:
+        while [heard.get(int(row[0])) for row in wanted] != wanted:
             # ccxt takes the field `timestamp`, a candle's end, for its time, and leaves numbers as texts.
             for end, *values in await client.watch_ohlcv("BTC/USD", "1m"):
                 heard[end - minute] = [end - minute, *map(float, values[:5])]
