@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
 
-from krakendata.kraken.pacing import Change, Limits, Pace, answer, blocked, refuse, reserve
+from krakendata.kraken.pacing import Change, Limits, Pace, answer, block, blocked, refuse, reserve
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,9 @@ class RedisPacer(LocalPacer):
     async def _change(self, pair: str | None, change: Change) -> float:
         try:
             async with self._turn:
-                seconds = await self._change_shared(pair, change)
+                if self._is_away:
+                    await self._share_blocks()
+                seconds = await self._change_shared(counters(pair), change)
         except (RedisError, OSError) as error:
             if not self._is_away:
                 self._is_away = True
@@ -123,8 +125,14 @@ class RedisPacer(LocalPacer):
             logger.warning("Redis is back: calls are paced together again.")
         return seconds
 
-    async def _change_shared(self, pair: str | None, change: Change) -> float:
-        keys = [f"{self._prefix}:{name}" for name in counters(pair)]
+    async def _share_blocks(self) -> None:
+        """Tell Redis what this process was refused while it was away: the others were not."""
+        for name, pace in self._kept.items():
+            if (seconds := pace.blocked_until - self._clock()) > 0:
+                await self._change_shared([name], partial(block, seconds=seconds))
+
+    async def _change_shared(self, names: Sequence[str], change: Change) -> float:
+        keys = [f"{self._prefix}:{name}" for name in names]
         async with self._redis.pipeline() as transaction:
             while True:
                 await transaction.watch(*keys)

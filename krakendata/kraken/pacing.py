@@ -96,6 +96,13 @@ def refuse(paces: Sequence[Pace], now: float, retry_after: float | None) -> Chan
     return changed, max(pace.blocked_until - now for pace in changed)
 
 
+def block(paces: Sequence[Pace], now: float, seconds: float) -> Changed:
+    """Block every counter for so long at least, for a refusal that was noted elsewhere."""
+    until = now + seconds
+    changed = [msgspec.structs.replace(pace, blocked_until=max(pace.blocked_until, until)) for pace in paces]
+    return changed, max(pace.blocked_until - now for pace in changed)
+
+
 def answer(paces: Sequence[Pace], now: float) -> Changed:
     """Undo a little of what refusals left behind."""
     return [_answered(pace, now) for pace in paces], 0.0

@@ -540,6 +540,30 @@ async def test_while_redis_is_away_a_process_paces_itself_and_returns_when_it_is
             assert [record.message.split(":")[0] for record in caplog.records[1:]] == ["Redis is back"]
 
 
+class Waits(Exception):
+    """A pacer would wait so many seconds."""
+
+
+async def test_what_was_refused_while_redis_was_away_holds_for_all_when_it_is_back() -> None:
+    async def sleep(seconds: float) -> None:
+        raise Waits(seconds)
+
+    exchange = f"test-{uuid4()}"
+    async with gate_to(redis_url()) as gate:
+        url = f"redis://127.0.0.1:{gate.port}/0"
+        async with (
+            RedisPacer(url, Limits(0, 0), exchange=exchange, sleep=sleep) as pacer,
+            RedisPacer(redis_url(), Limits(0, 0), exchange=exchange, sleep=sleep) as other,
+        ):
+            await gate.shut()
+            await pacer.refused("XBTUSD", 900.0)
+            await gate.open(redis_url())
+            await pacer.answered(None)
+            with pytest.raises(Waits) as waits:
+                await other.wait("XBTUSD")
+    assert waits.value.args == (pytest.approx(900, abs=30),)
+
+
 # --- the exchange of the settings --------------------------------------------------------------------------
 
 

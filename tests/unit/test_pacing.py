@@ -21,6 +21,7 @@ from krakendata.kraken.pacing import (
     Limits,
     Pace,
     answer,
+    block,
     blocked,
     refuse,
     reserve,
@@ -270,3 +271,9 @@ async def test_a_wait_that_is_cancelled_loses_nothing_but_its_turn() -> None:
     async with asyncio.timeout(30):
         await pacer.wait(None)
     assert not turns.is_set()
+
+
+def test_a_block_told_from_elsewhere_never_ends_an_own_one() -> None:
+    paces, wait = block([Pace(blocked_until=1100.0), Pace(blocked_until=1010.0)], 1000.0, 60.0)
+    assert [pace.blocked_until for pace in paces] == [1100.0, 1060.0]
+    assert wait == 100.0
