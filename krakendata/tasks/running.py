@@ -75,24 +75,31 @@ def run_share(
 ) -> Result | None:
     """Run a deed until it ends or its share does; None when it had to be cancelled then.
 
-    A transient error tries the task again later (Celery's Retry), a permanent one is raised.
+    A transient error tries the task again later (Celery's Retry) unless its time is over by then, as the timetable
+    has the next one then; a permanent error is raised.
     """
     share = Share(task)
     try:
         return asyncio.run(_watched(deed(share), share, grace_seconds))
     except KrakenDataError as error:
         if error.transient:
-            try_again(task, str(error))
+            try_again(task, str(error), expires=task.request.expires)
         raise
 
 
-def try_again(task: Task, why: str, *, waits: Waits = WAITS, **arguments: Any) -> NoReturn:
-    """Put the task back, to run after a wait that doubles each time; `arguments` take the place of its own."""
+def try_again(
+    task: Task, why: str, *, waits: Waits = WAITS, expires: str | None = None, **arguments: Any
+) -> NoReturn:
+    """Put the task back, to run after a wait that doubles each time; `arguments` take the place of its own.
+
+    What it is put back for does not end with the message that brought it, unless `expires` says so.
+    """
     wait = min(waits.first_seconds * 2**task.request.retries, waits.longest_seconds)
     wait *= random.uniform(0.75, 1.0)  # noqa: S311 (a wait, not a secret)
     logger.warning("retry task=%s seconds=%.0f why=%s", task.name, wait, why)
     raise task.retry(
-        args=() if arguments else None, kwargs=arguments or None, countdown=wait, max_retries=None, exc=Exception(why)
+        args=() if arguments else None, kwargs=arguments or None, countdown=wait, max_retries=None, exc=Exception(why),
+        expires=expires,
     )  # fmt: skip
 
 
