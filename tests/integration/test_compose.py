@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from config import env
 from krakendata.tasks.running import GRACE_SECONDS
@@ -21,7 +22,9 @@ def compose() -> dict[str, Any]:
 
 
 def test_it_has_the_services_of_the_house(compose: dict[str, Any]) -> None:
-    assert {"database", "redis", "migrate", "web", "worker", "beat"} <= set(compose["services"])
+    assert {"database", "redis", "migrate", "web", "worker", "long_worker", "beat"} <= set(
+        compose["services"]
+    )
 
 
 def test_every_secret_comes_from_a_file_of_the_operators(compose: dict[str, Any]) -> None:
@@ -80,7 +83,7 @@ def test_the_web_servers_variables_are_all_it_needs(compose: dict[str, Any], tmp
     assert env.redis_url(environment) == "redis://redis:6379/0"
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "worker", "long_worker", "beat"])
 def test_whoever_uses_the_database_waits_for_its_tables(compose: dict[str, Any], name: str) -> None:
     waits = compose["services"][name]["depends_on"]
     assert {service: wait["condition"] for service, wait in waits.items()} == {
@@ -90,19 +93,29 @@ def test_whoever_uses_the_database_waits_for_its_tables(compose: dict[str, Any],
     }
 
 
-@pytest.mark.parametrize("name", ["worker", "beat"])
-def test_the_commands_are_celerys_with_the_projects_app(compose: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("worker", "worker"), ("long_worker", "worker"), ("beat", "beat")]
+)
+def test_the_commands_are_celerys_with_the_projects_app(
+    compose: dict[str, Any], name: str, kind: str
+) -> None:
     python, *words = compose["services"][name]["command"]
     assert python == "python"
     done = subprocess.run(
         [sys.executable, *words, "--help"], cwd=env.ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert f"celery {name}" in done.stdout or f"{name} [OPTIONS]" in done.stdout
+    assert f"celery {kind}" in done.stdout or f"{kind} [OPTIONS]" in done.stdout
+
+
+def test_every_queue_has_workers_of_its_own(compose: dict[str, Any]) -> None:
+    commands = [compose["services"][name]["command"] for name in ("worker", "long_worker")]
+    served = [command[command.index("-Q") + 1] for command in commands]
+    assert served == [queue.name for queue in settings.CELERY_TASK_QUEUES]
 
 
 def test_the_workers_watch_a_folder_they_cannot_change(compose: dict[str, Any]) -> None:
-    worker = compose["services"]["worker"]
+    worker = compose["services"]["long_worker"]
     (folder,) = worker["volumes"]
     assert (folder["type"], folder["read_only"]) == ("bind", True)
     assert folder["target"] == worker["environment"]["WATCH_FOLDER"]
@@ -110,8 +123,9 @@ def test_the_workers_watch_a_folder_they_cannot_change(compose: dict[str, Any]) 
     assert rest == compose["services"]["web"]["environment"]
 
 
-def test_a_worker_has_time_to_stop_in_good_order(compose: dict[str, Any]) -> None:
-    minutes = int(compose["services"]["worker"]["stop_grace_period"].removesuffix("m"))
+@pytest.mark.parametrize("name", ["worker", "long_worker"])
+def test_a_worker_has_time_to_stop_in_good_order(compose: dict[str, Any], name: str) -> None:
+    minutes = int(compose["services"][name]["stop_grace_period"].removesuffix("m"))
     assert minutes * 60 > GRACE_SECONDS
 
 
@@ -123,8 +137,7 @@ def test_the_defaults_are_those_of_the_settings(compose: dict[str, Any]) -> None
     given = compose["services"]["worker"]["environment"]
     names = ("KRAKEN_CALLS_PER_SECOND", "KRAKEN_CALLS_PER_SECOND_PER_PAIR", "KRAKEN_REST_URL")
     defaults = {name: given[name].removeprefix(f"${{{name}:-").removesuffix("}") for name in names}
-    settings = env.krakendata(env.Environment({}))
-    assert env.krakendata(env.Environment(defaults)) == settings
+    assert env.krakendata(env.Environment(defaults)) == env.krakendata(env.Environment({}))
 
 
 def test_the_database_has_room_for_the_policies(compose: dict[str, Any]) -> None:
