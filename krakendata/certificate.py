@@ -6,7 +6,8 @@ the candle of the day, which outlives its trades. A day is
     proven          every trade the exchange has is in, or was refused for a reason that is on record; a day without
                     any trade is proven where the ids before and after it follow one another
     exchange_hole   proven, and the exchange itself lacks ids there: it said so twice
-    provisional     wholly covered, at least in part by archives without ids or by candles given ahead of their trades
+    provisional     wholly covered, at least in part by archives without ids or by candles given ahead of their trades,
+                    or proven by the ledger alone, while the day's candle has no ids
     missing         something of it is not collected, or the day's candle does not show what the ledger has
 """
 
@@ -178,7 +179,8 @@ def _judge(judged: _Judged, candle: DayCandle | None, marks: _Marks) -> Day:
     is_counted = judged.proven + inside.lasting >= judged.until - _start_of(day)
     if judged.missing or inside.is_instant or unaccounted:
         state = DayState.MISSING
-    elif judged.provisional:
+    elif judged.provisional or (candle and not (_exact(candle.first_id) and _exact(candle.last_id))):
+        # A candle that is not wholly made of trades with ids shows nothing, whatever the ledger proves.
         state = DayState.PROVISIONAL
     else:
         state = DayState.EXCHANGE_HOLE if marks.absent[day] else DayState.PROVEN

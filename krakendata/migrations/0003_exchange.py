@@ -11,6 +11,7 @@ class Migration(migrations.Migration):
     operations = [
         RunSQLFile("tables/0003_exchange.sql", "tables/0003_exchange_down.sql"),
         RunSQLFile("functions/0003_answers.sql", "functions/0003_answers_down.sql"),
+        RunSQLFile("functions/0003_takeovers.sql", "functions/0003_takeovers_down.sql"),
         # Backwards this comes first: a database that may not be emptied keeps all of its schema.
         RunSQLFile(None, "tables/0001_guard_down.sql"),
     ]

@@ -161,7 +161,7 @@ async def _write(
         await connection.execute(query("lock_symbol"), {"symbol": block.symbol})
         counts = Counts(read=block.read, rejected=len(block.rejects))
         if block.trades is not None:
-            counts += await _write_trades(connection, block.symbol, block.trades)
+            counts += await _write_trades(connection, block.symbol, block.trades, block.lines)
         if block.candles is not None:
             counts += await _write_candles(connection, block.symbol, block.candles, block.lines)
         counts += Counts(
@@ -195,7 +195,9 @@ async def _make_partitions(connection: AsyncConnection[Any], block: Block) -> No
 _MICROSECOND = datetime.resolution
 
 
-async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: TradeBlock) -> Counts:
+async def _write_trades(
+    connection: AsyncConnection[Any], symbol: str, block: TradeBlock, lines: Lines
+) -> Counts:
     for start, finish in block.replaced:
         await connection.execute(
             query("drop_archive_trades"), {"symbol": symbol, "start": start, "finish": finish}
@@ -205,7 +207,7 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
     await connection.execute(query("merge_staged_candles"))
     for minute in block.shared:
         await connection.execute(query("rebuild_minute"), {"symbol": symbol, "minute": minute})
-    await _drop_given_minutes(connection, symbol, block)
+    await _drop_given_candles(connection, symbol, block, lines.candles)
     async with connection.cursor() as cursor:
         await cursor.executemany(
             query("record_trade_run"), [{"symbol": symbol, **asdict(run)} for run in block.runs]
@@ -215,13 +217,18 @@ async def _write_trades(connection: AsyncConnection[Any], symbol: str, block: Tr
     return Counts(stored=block.stored, folded=block.new - block.stored)
 
 
-async def _drop_given_minutes(connection: AsyncConnection[Any], symbol: str, block: TradeBlock) -> None:
-    """Where trades are complete, minutes that were given ahead of them and have none go."""
+async def _drop_given_candles(
+    connection: AsyncConnection[Any], symbol: str, block: TradeBlock, fence: datetime
+) -> None:
+    """Where trades are complete, minutes (below the fence, five of them) that were given ahead of them and have none go."""
     for start, finish in block.covered:
         span = {"symbol": symbol, "start": start, "finish": finish}
         cursor = await connection.execute(query("has_given_minutes"), span)
         if await cursor.fetchone() == (True,):
-            await connection.execute(query("drop_given_minutes"), {**span, "shared": list(block.shared)})
+            parameters = {**span, "shared": list(block.shared)}
+            await connection.execute(query("drop_given_minutes"), parameters)
+            if start < fence:
+                await connection.execute(query("drop_given_history"), parameters)
 
 
 async def _write_candles(

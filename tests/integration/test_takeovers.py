@@ -124,6 +124,23 @@ async def test_an_exact_minute_in_two_pieces_beside_given_ones_is_whole_below_th
     assert (first.open, first.close) == (trades[0].price, given[-1].close)
 
 
+@pytest.mark.parametrize("quiet", [5 * MINUTE, DAY])
+async def test_given_minutes_without_a_trade_go_below_the_fence(
+    store: Store, tmp_path: Path, quiet: timedelta
+) -> None:
+    start = FENCE - 9 * DAY
+    # Before and behind the quiet time; the given minute lies in its first five minutes.
+    trades = [
+        replace(each, ns=ns_of(start + n * 20 * SECOND + (quiet if n >= 15 else 0 * DAY)))
+        for n, each in enumerate(every(20, 30, first_id=1))
+    ]
+    given = made_minutes(start + 6 * MINUTE, start + 7 * MINUTE)
+    await store.import_files(write_candles(tmp_path / "XBTUSD_1.csv", given))
+    await store.import_files(write_trades(_folder(tmp_path / "a") / "XBTUSD.csv", trades))
+    for interval in ("5m", "15m", "1h", "1d", "1w"):
+        assert (await store.candles(interval)) == fold_candles(fold_trades(trades), interval)
+
+
 async def test_a_daily_candle_of_an_archive_outlives_finer_data_that_is_dropped_again(
     store: Store, tmp_path: Path
 ) -> None:

@@ -50,6 +50,12 @@ def certificate(
     )
 
 
+def test_a_day_whose_candle_has_no_ids_is_not_proven() -> None:
+    ledger = Ledger((run(1, 99, 0.1, 2.9),), (), (), None)
+    found = certificate(ledger, [candle(0, 1, 30), given_candle(1), candle(2, 61, 99)], now=2.9)
+    assert found.days[1].state == PROVISIONAL
+
+
 def states(found: Certificate) -> list[DayState]:
     return [day.state for day in found.days]
 

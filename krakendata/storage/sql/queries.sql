@@ -127,6 +127,10 @@ WITH gone AS (
 )
 SELECT mark_dirty(%(symbol)s, min(timestamp), max(timestamp) + INTERVAL '1 minute') FROM gone HAVING count(*) > 0
 
+-- name: drop_given_history
+-- Likewise the rows of five minutes below the fence.
+SELECT drop_given_history(%(symbol)s, %(start)s, %(finish)s, %(shared)s::timestamptz[])
+
 -- name: merge_coarse_candles
 SELECT stored, duplicate, replaced FROM merge_coarse_candles(%(interval)s)
 

@@ -1,0 +1,1 @@
+DROP FUNCTION drop_given_history;
