@@ -66,6 +66,9 @@ from krakendata.types import EPOCH, INTERVALS, Interval, Symbols, interval_of, m
 # Of every interval and of each thing it can be recomputed from. A day's audits of a month meet every day of a quarter.
 BUCKETS = 8
 
+# Healed and written down together: an audit that is cut off loses no more, however much of a pair is wrong.
+SETTLED_AT_ONCE = 50
+
 RUN_KIND = "audit"
 # Seeds that can be typed again.
 SEEDS = 1_000_000
@@ -272,8 +275,9 @@ class _Run:
         is_listed = (pair := pairs.pair(symbol)) is None or not pair.is_gone
         if self._deed._rest is not None and is_listed and not self._deed._should_stop():
             doubts += await self._ask_exchange(self._deed._rest, pairs, symbol, known, audited)
-        if doubts:
-            audited.findings += await self._settle(symbol, doubts, known.lines)
+        for place in range(0, len(doubts), SETTLED_AT_ONCE):
+            some = doubts[place : place + SETTLED_AT_ONCE]
+            audited.findings += await self._settle(symbol, some, known.lines)
             self._found += len(audited.findings)
         return audited
 
