@@ -98,12 +98,13 @@ class Gap(NamedTuple):
     """Ids that are not collected, between the two trades that are.
 
     `after` None: it begins with the stretch, at the pair's first trade or at the time asked for. `before` None: it
-    reaches to the newest trade, whichever that is.
+    reaches to the newest trade, whichever that is. `is_begun`: something older is held.
     """
 
     after: Edge | None
     before: Edge | None
     stretch: Stretch
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ def islands_of(ledger: Ledger) -> list[TradeRun]:
 def gaps_of(ledger: Ledger, since: datetime | None, now: datetime) -> list[Gap]:
     """The ids between `since` (None: the pair's first trade) and `now` that the ledger lacks, in order.
 
+    A gap that begins before `since` has no trade `after` it: what is before `since` is not wanted.
     The last one, to which there is no trade beyond, begins where the newest check ends: what came since is not known.
     """
     start = since or BEGINNING
@@ -224,16 +226,15 @@ def gaps_of(ledger: Ledger, since: datetime | None, now: datetime) -> list[Gap]:
         first, last = moment_of(island.first_ns), moment_of(island.last_ns)
         is_beginning = after is None and island.first_id == FIRST_TRADE_ID
         if not is_beginning and first > start:
-            inside = after if after is not None and moment_of(after.ns) >= start else None
-            gaps.append(
-                Gap(inside, Edge(island.first_id, island.first_ns), Stretch(max(begins, start), first))
-            )
+            inside = after if begins >= start else None
+            stretch = Stretch(max(begins, start), first)
+            gaps.append(Gap(inside, Edge(island.first_id, island.first_ns), stretch, after is not None))
         after, begins = Edge(island.last_id, island.last_ns), last
     if ledger.check is not None and ledger.check.last_id == (after.trade_id if after else 0):
         begins = max(begins, moment_of(ledger.check.checked_ns))
     if begins < now:
-        inside = after if after is not None and moment_of(after.ns) >= start else None
-        gaps.append(Gap(inside, None, Stretch(max(begins, start), now)))
+        inside = after if begins >= start else None
+        gaps.append(Gap(inside, None, Stretch(max(begins, start), now), after is not None))
     return gaps
 
 

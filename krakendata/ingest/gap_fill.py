@@ -118,7 +118,7 @@ class GapFiller:
     def _is_due(self, gap: Gap, before_beginning: bool) -> bool:
         if gap.before is None and self._pass.clock() - gap.stretch.start < TAIL_DUE:
             return False
-        return gap.after is not None or before_beginning
+        return gap.is_begun or before_beginning
 
     async def _fill(
         self,

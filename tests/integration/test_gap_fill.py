@@ -396,6 +396,21 @@ async def test_asked_to_stop_it_keeps_what_it_has_and_goes_on_the_next_time(
     await replay.assert_held(BUSY)
 
 
+async def test_a_pair_that_is_tracked_from_after_its_newest_trade_on_is_kept_complete(
+    replaying: Callable[..., Any],
+) -> None:
+    quiet = GeneratedHistory(THIN, NOW - timedelta(days=20))
+    replay = await replaying(quiet)
+    since = replay.sound(THIN.symbol)[-1].timestamp + 30 * MINUTE
+    replay.exchange.clock.set(since + MINUTE)
+    await collect(replay, since)
+    await replay.store.connection.execute("UPDATE pairs SET tracked = true, tracked_since = %s", [since])
+    replay.exchange.clock.advance(5 * DAY)
+    (report,) = await GapFiller(**replay.deed()).fill_all_gaps()
+    assert (report.state, report.gaps) == ("done", 1)
+    assert await is_proven(replay, THIN.symbol, since, replay.now - PROVEN_BUT_FOR)
+
+
 async def test_without_names_the_tracked_pairs_are_filled(replaying: Callable[..., Any]) -> None:
     replay = await replaying(busy(), busy(OTHER))
     await collect(replay)

@@ -6,7 +6,19 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krakendata.gaps import CandleRun, Coverage, IdRange, Ledger, Stretch, TradeRun, coverage_of
+from krakendata.gaps import (
+    CandleRun,
+    Coverage,
+    Edge,
+    Gap,
+    IdRange,
+    Ledger,
+    Stretch,
+    TradeCheck,
+    TradeRun,
+    coverage_of,
+    gaps_of,
+)
 from krakendata.types import NS_PER_MINUTE, NS_PER_SECOND, archive_trade_id, ns_of
 
 DAY = datetime(2024, 3, 4, tzinfo=UTC)
@@ -173,3 +185,19 @@ def test_each_of_thousands_of_runs_counts() -> None:
     runs = tuple(run(10 * n, 10 * n + 5, n, n + 0.5) for n in range(1, count))
     archives = tuple(CandleRun(1, at(n), at(n)) for n in range(1, count, 2))
     assert len(coverage_of(between(0, count), Ledger(runs, (), archives)).proven) == count - 1
+
+
+def test_a_tail_that_is_known_from_before_the_time_asked_for_goes_on_from_the_trade_that_is_held() -> None:
+    ledger = Ledger((run(5, 9, 0, 10),), check=TradeCheck(9, ns_of(at(50))))
+    held = Edge(9, ns_of(at(10)))
+    assert gaps_of(ledger, at(40), at(60)) == [Gap(held, None, between(50, 60), is_begun=True)]
+
+
+def test_a_gap_across_the_time_asked_for_begins_there_and_is_no_beginning() -> None:
+    ledger = Ledger((run(5, 9, 0, 10), run(20, 29, 30, 40)), check=TradeCheck(29, ns_of(at(60))))
+    ends = Edge(20, ns_of(at(30)))
+    assert gaps_of(ledger, at(20), at(60)) == [Gap(None, ends, between(20, 30), is_begun=True)]
+    assert gaps_of(Ledger(ledger.trade_runs), at(50), at(60)) == [
+        Gap(None, None, between(50, 60), is_begun=True)
+    ]
+    assert gaps_of(Ledger(ledger.trade_runs[1:]), at(20), at(40)) == [Gap(None, ends, between(20, 30))]
