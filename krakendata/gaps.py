@@ -169,10 +169,11 @@ def _proven_stretches(ledger: Ledger) -> list[Stretch]:
     id as the newest, the island lasts until then.
     """
     check = ledger.check
+    islands = islands_of(ledger)
     stretches = []
-    if check is not None and check.last_id < FIRST_TRADE_ID:
+    if not islands and check is not None and check.last_id < FIRST_TRADE_ID:
         stretches.append(Stretch(BEGINNING, moment_of(check.checked_ns)))
-    for island in islands_of(ledger):
+    for island in islands:
         start = BEGINNING if island.first_id == FIRST_TRADE_ID else moment_of(island.first_ns)
         end = moment_of(island.last_ns)
         if check is not None and check.last_id == island.last_id:

@@ -113,7 +113,7 @@ class Walk:
         rows = self._numbered(rows)
         if self.target.before_id is not None:
             rows = _before(rows, self.target.before_id + 1)
-        ids = sorted(_ids(rows))
+        ids = sorted(ids_of(rows))
         stop, absent = self._follow(ids, rows)
         kept = self._without_known(rows if stop is None else _before(rows, stop))
         advanced = self._advance(ids, kept, stop)
@@ -171,8 +171,9 @@ class Walk:
         """Set what to ask next: from the trade before the jump, or from where the answer ended."""
         self._idle = 0 if advanced else self._idle + 1
         if self._idle >= PATIENCE:
+            end = "the newest" if self.target.until_id is None else self.target.until_id
             raise Unavailable(
-                f"The exchange has trades behind id {self.last_id or 0}, up to {self.target.until_id}, "
+                f"The exchange has trades behind id {self.last_id or 0}, up to {end}, "
                 f"but {PATIENCE} answers from {self.since} on showed none of them."
             )
         if stop is not None:
@@ -217,7 +218,8 @@ class Walk:
         return replace(rows, rejections=fresh)
 
 
-def _ids(rows: TradeRows) -> Iterable[int]:
+def ids_of(rows: TradeRows) -> Iterable[int]:
+    """The ids of rows, those of rejected ones included."""
     yield from rows.frame["trade_id"].to_list()
     yield from _named(rows.rejections).values()
 

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import polars as pl
-
+from krakendata.errors import Unavailable
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.gaps import Edge, Gap, TradeCheck
 from krakendata.ingest.asking import ask
 from krakendata.ingest.page_rows import read_page
-from krakendata.ingest.page_walk import MARGIN_NS, Taken, Target, Walk
+from krakendata.ingest.page_walk import BEGINNING, MARGIN_NS, PATIENCE, Taken, Target, Walk, ids_of
 from krakendata.ingest.page_writer import PageWriter
 from krakendata.ingest.takeover import NS_PER_MINUTE, NS_PER_UNIT
 from krakendata.ingest.trade_frame import TradeRows
@@ -58,12 +57,17 @@ class Answer:
     @property
     def first(self) -> Edge | None:
         """The trade with the lowest id."""
-        return _edge(self.rows.frame.sort("trade_id").head(1))
+        return _first(self.rows, self.last)
 
     @property
     def newest(self) -> Edge | None:
         """The trade with the highest id."""
-        return _edge(self.rows.frame.sort("trade_id").tail(1))
+        return _last(self.rows, self.last)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no rows at all, not even ones that cannot be read."""
+        return self.rows.read == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +123,14 @@ class PairBackfill:
             await self._fill_tail(gap.after, since_ns, newest_first)
             return
         # The exchange may have nothing at `until`: its newest trade is an end too.
-        end = gap.before or (await self._ask_newest()).newest
+        end = gap.before
         if end is None:
-            return
-        if not newest_first:
-            target = self._target(gap.before, end.trade_id, until_ns)
+            answer = await self._ask_newest()
+            if answer.is_empty:
+                return
+            end = answer.newest
+        if not newest_first or end is None:
+            target = self._target(gap.before, end.trade_id if end else None, until_ns)
             await self._follow(*await self._walk_from(gap.after, since_ns, target))
         elif gap.before is not None and (until_ns is None or gap.before.ns < until_ns):
             await self._fill_backwards(gap.after, gap.before, since_ns)
@@ -166,9 +173,7 @@ class PairBackfill:
             await self._catch_up(self._head)
             return
         if not _joins(after, answer):
-            walk = await self._walk_from(
-                after, since_ns, self._target(None, newest.trade_id if newest else 0)
-            )
+            walk = await self._walk_from(after, since_ns, self._target_of(answer))
             after = (await self._follow(*walk)).last
             answer = await self._ask_newest()
         await self._catch_up(after, answer)
@@ -187,9 +192,15 @@ class PairBackfill:
         self._head = newest if is_news else held
 
     def _walk_to_newest(self, after: Edge | None, answer: Answer) -> Walk:
-        newest = answer.newest
-        target = self._target(None, newest.trade_id if newest else 0)
+        target = self._target_of(answer)
         return Walk(after.trade_id, after.ns, target) if after is not None else Walk(0, None, target)
+
+    def _target_of(self, answer: Answer) -> Target:
+        """The newest trade that an answer names; where its rows name none, the time of it: so far there are trades."""
+        newest = answer.newest
+        if newest is None and not answer.is_empty:
+            return self._target(None, None, answer.checked_ns)
+        return self._target(None, newest.trade_id if newest else 0)
 
     async def _fill_backwards(
         self, after: Edge | None, before: Edge | None, since_ns: int | None, end: Target | None = None
@@ -254,8 +265,13 @@ class PairBackfill:
         return Target(until_id, until_ns, None, settled_ns)
 
     async def _ask_newest(self) -> Answer:
+        """The newest trades; that there are none counts only where there is no beginning either."""
         self._head_asked = time.monotonic()
-        return await self.ask_since(None)
+        for _ in range(PATIENCE):
+            answer = await self.ask_since(None)
+            if not answer.is_empty or (await self.ask_since(BEGINNING)).is_empty:
+                return answer
+        raise Unavailable(f"The exchange has trades of {self._pair}, but shows no newest ones.")
 
     async def _follow(
         self,
@@ -274,7 +290,8 @@ class PairBackfill:
         rows = 0
         try:
             async for taken in self._pages(walk, first):
-                beginning = beginning or _edge(taken.rows.frame.sort("trade_id").head(1))
+                if beginning is None and not taken.rows.frame.is_empty():
+                    beginning = _first(taken.rows, None)
                 rows += taken.rows.frame.height
                 waiting.append(taken)
                 is_full = len(waiting) >= PAGES_AHEAD
@@ -308,9 +325,24 @@ class PairBackfill:
 def _joins(after: Edge | None, answer: Answer) -> bool:
     """Whether an answer goes on where `after` ends, without a step between the two."""
     first = answer.first
-    reached = after.trade_id if after is not None else 0
-    return first is None or first.trade_id <= reached + 1
+    if first is None:
+        return answer.is_empty
+    return first.trade_id <= (after.trade_id if after is not None else 0) + 1
 
 
-def _edge(row: pl.DataFrame) -> Edge | None:
-    return None if row.is_empty() else Edge(int(row["trade_id"][0]), int(row["ns"][0]))
+def _first(rows: TradeRows, last: str | None) -> Edge | None:
+    """The lowest id of rows, rejected ones included, with the time of the first sound trade, or `last` without any."""
+    return _edge(min(ids_of(rows), default=None), rows.frame["ns"].min(), last)
+
+
+def _last(rows: TradeRows, last: str | None) -> Edge | None:
+    """The highest id, with the time of the last sound trade, or `last` without any."""
+    return _edge(max(ids_of(rows), default=None), rows.frame["ns"].max(), last)
+
+
+def _edge(number: int | None, ns: object, last: str | None) -> Edge | None:
+    if number is None:
+        return None
+    if isinstance(ns, int):
+        return Edge(number, ns)
+    return Edge(number, int(last) if last is not None and last.isdecimal() else KRAKEN_OPENED_NS)
