@@ -1,7 +1,8 @@
 """What a walk brings, written: rows, rejections and answers of one pair, a few pages in one transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -11,10 +12,11 @@ from krakendata.ingest.takeover import NS_PER_UNIT, checked_minute
 from krakendata.ingest.trade_blocks import trade_block
 from krakendata.ingest.trade_frame import SCHEMA
 from krakendata.ingest.trade_shapes import ShapedTrades, new_trades, shape_trades
+from krakendata.ingest.whole_units import Parted, part_units
 from krakendata.storage.bulk import Block, BlockOutdated, Counts, Reject, write_block
 from krakendata.storage.ledger import Holdings, Lines, read_holdings, read_lines
 from krakendata.storage.writers import Writers
-from krakendata.types import Source, moment_of
+from krakendata.types import Source, moment_of, ns_of
 
 # Where a rejected row came from, for the operator who looks at it.
 PLACE = "REST Trades"
@@ -28,8 +30,9 @@ class PageWriter:
     """Writes one pair's pages in the order of a walk; the pair's job lock is the caller's.
 
     A walk's last unit of five minutes is kept back until the next pages end it: below the fence, and where an archive
-    without ids is replaced, only whole units are right. Rejections are kept with a run: where there is none yet,
-    `start_run` begins one for them.
+    without ids is replaced, only whole units are right. Behind the trades line, where nothing can be counted again, a
+    unit that is not whole is not written at all; it is kept for the walks that follow, and without them remains a gap.
+    Rejections are kept with a run: where there is none yet, `start_run` begins one for them.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class PageWriter:
         self._held: Holdings | None = None
         self._lines: Lines | None = None
         self._carried = pl.DataFrame(schema=SCHEMA)
+        self._unopened: Collection[int] = ()
         self._opens_ns: int | None = None
 
     def begin(self, opens_ns: int | None) -> None:
@@ -56,68 +60,95 @@ class PageWriter:
         self._opens_ns = opens_ns
 
     async def write(self, taken: Sequence[Taken], *, is_end: bool, check: TradeCheck | None = None) -> Counts:
-        """Write what was taken, in one transaction; with `is_end` also what was kept back.
+        """Write what was taken, in one transaction; with `is_end` also what was kept back, where it may be written.
 
         Raises StorageError; what was given is then lost to this writer, and found missing in the ledger by the next.
         """
         frame = pl.concat([self._carried, *(each.rows.frame for each in taken)])
         frame = frame if frame["trade_id"].is_sorted() else frame.sort("trade_id")
-        head, self._carried = (frame, frame.clear()) if is_end else _cut_at_unit(frame)
-        rejects = [
-            Reject(placed.rejection, PLACE, placed.line, placed.trade_id)
-            for each in taken
-            for placed in each.rows.rejections
-        ]
-        absent = [answered for each in taken for answered in each.absent]
-        if head.is_empty() and not rejects and not absent and check is None:
-            return Counts()
-        return await self._write(head, rejects, absent, check)
-
-    async def _write(
-        self,
-        head: pl.DataFrame,
-        rejects: list[Reject],
-        absent: list[IdRange],
-        check: TradeCheck | None,
-    ) -> Counts:
-        if rejects and self.run_id is None and self._start_run is not None:
+        self._carried = frame.clear()
+        head, last_unit = (frame, frame.clear()) if is_end else _cut_at_unit(frame)
+        said = _Said(
+            [
+                Reject(placed.rejection, PLACE, placed.line, placed.trade_id)
+                for each in taken
+                for placed in each.rows.rejections
+            ],
+            [answered for each in taken for answered in each.absent],
+            check,
+        )
+        if said.rejects and self.run_id is None and self._start_run is not None:
             self.run_id = await self._start_run()
-        while True:
-            held, lines = await self._known()
-            held.add_answers(_answers(rejects, absent))
-            shaped = await asyncio.to_thread(self._shaped, head, held, lines)
-            minute = checked_minute(held, check) if check is not None else None
+        if head.is_empty() and said.is_nothing:
+            self._carried = last_unit
+            return Counts()
+        while (counts := await self._write(head, last_unit, said)) is None:
+            self._held = None
+        return counts
+
+    async def _write(self, frame: pl.DataFrame, last_unit: pl.DataFrame, said: "_Said") -> Counts | None:
+        """The same with what is known of the pair; None if that is outdated."""
+        held, lines = await self._known()
+        held.add_answers(said.answers)
+        parted = await asyncio.to_thread(self._parted, frame, last_unit, said.check, held, lines)
+        counts = Counts()
+        if not (parted.head.is_empty() and said.is_nothing):
+            shaped = await asyncio.to_thread(self._shaped, parted, held, lines)
+            minute = checked_minute(held, said.check) if said.check is not None else None
             block = Block(
                 self.symbol,
                 lines,
-                head.height + len(rejects),
+                parted.head.height + len(said.rejects),
                 trades=trade_block(shaped, held),
-                rejects=rejects,
-                absent=absent,
-                check=check,
+                rejects=said.rejects,
+                absent=said.absent,
+                check=said.check,
                 checked_minute=None if minute is None else moment_of(minute),
-                advanced=_advanced(shaped, rejects, absent),
+                advanced=_advanced(shaped, said),
             )
             try:
                 async with self._writers.connection() as connection:
                     counts = await write_block(connection, block, self.run_id, self._max_rejects_kept)
             except BlockOutdated:
-                self._held = None
-                continue
-            if not head.is_empty():
-                self._opens_ns = None
-            return counts
+                return None
+        if not parted.head.is_empty():
+            self._opens_ns = None
+        self._unopened = parted.unopened
+        self._carried = pl.concat([parted.kept, last_unit])
+        return counts
 
-    def _shaped(self, head: pl.DataFrame, held: Holdings, lines: Lines) -> ShapedTrades | None:
-        next_id = None if self._carried.is_empty() else int(self._carried["trade_id"][0])
+    def _parted(
+        self,
+        frame: pl.DataFrame,
+        last_unit: pl.DataFrame,
+        check: TradeCheck | None,
+        held: Holdings,
+        lines: Lines,
+    ) -> Parted:
+        """What may be written now; all of it where too much would have to wait."""
+        next_id = None if last_unit.is_empty() else int(last_unit["trade_id"][0])
+        parted = part_units(
+            frame,
+            held,
+            ns_of(lines.trades),
+            next_id=next_id,
+            opens_ns=self._opens_ns,
+            unopened=self._unopened,
+            check=check,
+        )
+        if parted.kept.height <= MAX_CARRIED:
+            return parted
+        return Parted(frame, frame.clear(), frozenset() if next_id is None else frozenset({next_id}))
+
+    def _shaped(self, parted: Parted, held: Holdings, lines: Lines) -> ShapedTrades | None:
         return shape_trades(
-            new_trades(head, held),
+            new_trades(parted.head, held),
             self.symbol,
             held,
             lines,
             source=str(Source.REST),
-            next_id=next_id,
             opens_ns=self._opens_ns,
+            beside=parted.beside,
         )
 
     async def _known(self) -> tuple[Holdings, Lines]:
@@ -139,14 +170,26 @@ def _cut_at_unit(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return frame.head(frame.height - last.height), last
 
 
-def _answers(rejects: list[Reject], absent: list[IdRange]) -> list[IdRange]:
-    """The ids that this block answers for without a trade."""
-    rejected = (reject.trade_id for reject in rejects)
-    return [*absent, *(IdRange(number, number) for number in rejected if number is not None)]
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What came beside the rows that are kept: rejections, ids that are absent, and what was said of the newest."""
+
+    rejects: list[Reject]
+    absent: list[IdRange]
+    check: TradeCheck | None
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.rejects and not self.absent and self.check is None
+
+    @property
+    def answers(self) -> list[IdRange]:
+        """The ids that are answered for without a trade."""
+        rejected = (reject.trade_id for reject in self.rejects)
+        return [*self.absent, *(IdRange(number, number) for number in rejected if number is not None)]
 
 
-def _advanced(shaped: ShapedTrades | None, rejects: list[Reject], absent: list[IdRange]) -> int:
+def _advanced(shaped: ShapedTrades | None, said: _Said) -> int:
     """How many ids are answered for that were not before."""
     new = shaped.new if shaped is not None else 0
-    rejected = sum(reject.trade_id is not None for reject in rejects)
-    return new + rejected + sum(each.last_id - each.first_id + 1 for each in absent)
+    return new + sum(each.last_id - each.first_id + 1 for each in said.answers)

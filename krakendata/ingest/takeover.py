@@ -1,7 +1,7 @@
 """Which whole minutes runs of exact trades cover, and so take over from archives and given candles."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from krakendata.gaps import TradeCheck
 from krakendata.storage.ledger import HeldRun, Holdings
@@ -16,16 +16,21 @@ Span = tuple[int, int]
 
 
 def covered_minutes(
-    runs: Sequence[HeldRun], held: Holdings, next_id: int | None, opens_ns: int | None = None
+    runs: Sequence[HeldRun],
+    held: Holdings,
+    next_id: int | None,
+    opens_ns: int | None = None,
+    beside: Collection[int] = (),
 ) -> list[Span]:
     """The whole minutes [start, end) that runs of exact ids cover, in nanoseconds since the epoch, in order.
 
     `runs` are new and in order, `held` does not have them yet. Between two contiguous trades every minute is
     covered, ids that are answered for without a trade being no step. `next_id` is the id of the first row behind the
-    block, in another unit of five minutes; `opens_ns` the start of a unit between which and the first row nothing was
-    traded, as far as the exchange says.
+    block, in another unit of five minutes, and `beside` are ids of further such rows, on either side; `opens_ns` the
+    start of a unit between which and the first row nothing was traded, as far as the exchange says.
     """
-    neighbours = _Neighbours(runs, held, next_id, opens_ns)
+    further = () if next_id is None else (next_id,)
+    neighbours = _Neighbours(runs, held, {*beside, *further}, opens_ns)
     spans = [(neighbours.start(run), neighbours.end(run)) for run in runs]
     return _joined(span for span in spans if span[0] < span[1])
 
@@ -34,12 +39,16 @@ class _Neighbours:
     """What lies beside runs, new ones and held ones alike."""
 
     def __init__(
-        self, runs: Sequence[HeldRun], held: Holdings, next_id: int | None, opens_ns: int | None
+        self,
+        runs: Sequence[HeldRun],
+        held: Holdings,
+        beside: Collection[int] = (),
+        opens_ns: int | None = None,
     ) -> None:
         self._by_last = {run.last_id: run for run in runs}
         self._by_first = {run.first_id: run for run in runs}
         self._held = held
-        self._next_id = next_id
+        self._beside = beside
         self._first = runs[0] if runs else None
         self._opens_ns = opens_ns
 
@@ -47,8 +56,7 @@ class _Neighbours:
         """From when on nothing before the run's end is left out."""
         before = self._before(run)
         if before is None:
-            if self._held.id_before(run.first_id) == 0:
-                # Nothing was before the pair's first trade: its five minutes begin with it.
+            if self._is_beginning(run):
                 return run.first_ns // NS_PER_UNIT * NS_PER_UNIT
             return self._opened(run) or _ceiling(run.first_ns)
         # The minute of the trade before is whole unless what is known before it begins in it.
@@ -64,8 +72,7 @@ class _Neighbours:
 
     def is_known_from(self, first: HeldRun, minute: int) -> bool:
         """Whether nothing of the minute before the first run is left out."""
-        is_beginning = self._held.id_before(first.first_id) == 0
-        return first.first_ns < minute or is_beginning or self._opened(first) is not None
+        return first.first_ns < minute or self._is_beginning(first) or self._opened(first) is not None
 
     def end(self, run: HeldRun) -> int:
         """Up to when nothing from the run's start on is left out."""
@@ -88,12 +95,17 @@ class _Neighbours:
         first_id = self._held.id_behind(run.last_id)
         return self._by_first.get(first_id) or self._held.starting_at(first_id)
 
+    def _is_beginning(self, run: HeldRun) -> bool:
+        """Whether its five minutes begin with the run: nothing was before the pair's first trade."""
+        before = self._held.id_before(run.first_id)
+        return before == 0 or before in self._beside
+
     def _opened(self, run: HeldRun) -> int | None:
         is_known = run is self._first and self._opens_ns is not None and self._opens_ns <= run.first_ns
         return self._opens_ns if is_known else None
 
     def _goes_on(self, run: HeldRun) -> bool:
-        return self._next_id is not None and self._next_id == self._held.id_behind(run.last_id)
+        return self._held.id_behind(run.last_id) in self._beside
 
 
 def shared_minutes(runs: Sequence[HeldRun], held: Holdings, covered: Sequence[Span]) -> set[int]:
@@ -118,7 +130,7 @@ def checked_minute(held: Holdings, check: TradeCheck) -> int | None:
     run = held.ending_at(held.id_before(check.last_id + 1))
     if run is None or _floor(run.last_ns) + NS_PER_MINUTE > check.checked_ns:
         return None
-    minute, neighbours = _floor(run.last_ns), _Neighbours((), held, None, None)
+    minute, neighbours = _floor(run.last_ns), _Neighbours((), held)
     return minute if neighbours.is_known_from(neighbours.earliest(run, minute), minute) else None
 
 

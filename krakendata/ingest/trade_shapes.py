@@ -3,7 +3,7 @@
 The vectorised twin of candles.fold_trades; a block with a number too fine for it goes through candles.py itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -96,19 +96,20 @@ def shape_trades(
     follows: int | None = None,
     next_id: int | None = None,
     opens_ns: int | None = None,
+    beside: Collection[int] = (),
 ) -> ShapedTrades | None:
     """Shape the rows of `new_trades`; None if there are none.
 
     Rows before the trades line are folded only. `follows` is the id of the file's row before, for archives without
-    ids; `next_id` the id of its first row behind the block, if that lies in another unit of minutes; `opens_ns` the
-    start of a unit between which and the first row nothing was traded.
+    ids; `next_id` the id of its first row behind the block, if that lies in another unit of minutes, and `beside` those
+    of further rows that do; `opens_ns` the start of a unit between which and the first row nothing was traded.
     """
     if frame.is_empty():
         return None
     frame = frame.with_columns(stored=pl.col("ns") >= ns_of(lines.trades))
     runs = _runs(frame, source, follows, held)
     is_exact = runs[0].first_id > 0
-    covered = covered_minutes(runs, held, next_id, opens_ns) if is_exact else []
+    covered = covered_minutes(runs, held, next_id, opens_ns, beside) if is_exact else []
     shared = shared_minutes(runs, held, covered) if is_exact else set()
     if is_exact and (archived := _archived(frame, covered, held)):
         # Exact trades replace whole minutes only; those beside them are left for whoever brings the rest.

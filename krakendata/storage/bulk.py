@@ -220,7 +220,7 @@ async def _write_trades(
 async def _drop_given_candles(
     connection: AsyncConnection[Any], symbol: str, block: TradeBlock, fence: datetime
 ) -> None:
-    """Where trades are complete, minutes (below the fence, five of them) that were given ahead of them and have none go."""
+    """Where trades are complete, minutes (below the fence, five at once) that were given and have none go."""
     for start, finish in block.covered:
         span = {"symbol": symbol, "start": start, "finish": finish}
         cursor = await connection.execute(query("has_given_minutes"), span)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from krakendata.candles import fold_trades
 from krakendata.gaps import Stretch, gaps_of
 from krakendata.ingest.backfill import BackfillProgress, BackfillReport, KrakenTradesBackfill
 from krakendata.replay.faults import Faults
 from krakendata.storage.queries import read_ledger
 from krakendata.types import EPOCH
+from tests.archive_files import write_candles
 from tests.fix_storage import FENCE, NOW, TRADES_LINE
 from tests.fix_trading import LISTED, Replay, history, list_pairs
 
@@ -101,6 +105,41 @@ async def test_until_a_date_leaves_the_rest_for_later(replaying: Callable[..., A
     report = await backfill(replay, THIN)
     assert report.state == "done"
     await replay.assert_held(THIN)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("fence", [FENCE, NOW.replace(hour=0, minute=0, second=0)])
+async def test_pieces_that_end_inside_a_minute_replace_given_ones_where_no_trades_are_stored(
+    replaying: Callable[..., Any], tmp_path: Path, newest_first: bool, fence: datetime
+) -> None:
+    midnight = NOW.replace(hour=0, minute=0, second=0)
+    replay = await replaying(history(BUSY, start=midnight - timedelta(hours=9), activity=6.0))
+    await replay.store.draw_lines(trades=midnight, candles=fence)
+    trades = [each for each in replay.sound(BUSY) if each.timestamp < midnight]
+    given = [replace(each, trade_count=each.trade_count + 3) for each in fold_trades(trades)]
+    await replay.store.import_files(write_candles(tmp_path / "XDGUSD_1.csv", given))
+    for place in (len(trades) // 5, len(trades) // 3, len(trades) // 2):
+        await backfill(replay, BUSY, None, trades[place].timestamp, newest_first)
+    report = await backfill(replay, BUSY, None, None, newest_first)
+    assert (report.state, report.error) == ("done", "")
+    await replay.assert_held(BUSY)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_a_pair_that_has_long_been_quiet_comes_in_to_its_last_trade(
+    replaying: Callable[..., Any], tmp_path: Path, newest_first: bool
+) -> None:
+    replay = await replaying(history(THIN, start=FENCE - timedelta(days=3), activity=0.02))
+    # A line before which every trade is, the newest of all too.
+    monday = NOW.replace(hour=0, minute=0, second=0) + timedelta(days=7)
+    await replay.store.draw_lines(trades=monday, candles=FENCE)
+    given = [replace(each, trade_count=each.trade_count + 3) for each in fold_trades(replay.sound(THIN))]
+    await replay.store.import_files(write_candles(tmp_path / "BCHEUR_1.csv", given))
+    report = await backfill(replay, THIN, None, None, newest_first)
+    assert (report.state, report.error) == ("done", "")
+    await replay.assert_held(THIN)
+    again = await backfill(replay, THIN)
+    assert (again.state, again.counts.read, again.calls) == ("done", 0, 2)
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
