@@ -5,14 +5,16 @@ to a session, so one more connection keeps them all and does nothing else.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool
 
+from krakendata.errors import StorageUnavailable
 from krakendata.storage import runs
 from krakendata.storage.bulk import prepare_writer
 from krakendata.storage.conninfo import arguments_from_url
@@ -76,8 +78,13 @@ class Writers:
                 yield connection
 
     async def try_job_lock(self, symbol: str) -> bool:
-        """Try to become the only import or backfill of a symbol, until it is released or this ends."""
+        """Try to become the only import or backfill of a symbol, until it is released or this ends.
+
+        What was held is held no more where the server went away since; another may have got it by now.
+        """
         async with self._keeper_alone() as keeper:
+            if symbol in self._symbols and not await _answers(keeper):
+                keeper = await self._kept_again()
             if symbol not in self._symbols and await runs.try_job_lock(keeper, symbol):
                 self._symbols.add(symbol)
             return symbol in self._symbols
@@ -129,6 +136,17 @@ class Writers:
             with translated_errors():
                 yield await self._kept()
 
+    async def _kept_again(self) -> Connection:
+        """A new keeper for one that is gone; a server that starts again is waited for as long as the pool waits."""
+        ends = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                return await self._kept()
+            except StorageUnavailable:
+                if time.monotonic() > ends:
+                    raise
+                await asyncio.sleep(JOB_LOCK_SECONDS)
+
     async def _kept(self) -> Connection:
         """The keeper; a new one, without the symbols' locks, where the server went away."""
         if self._keeper is None or self._keeper.closed:
@@ -140,3 +158,12 @@ class Writers:
             for run_id in self._runs:
                 await runs.hold_run(self._keeper, run_id)
         return self._keeper
+
+
+async def _answers(connection: Connection) -> bool:
+    """Whether the server still knows the connection: one that nobody uses does not notice its end."""
+    try:
+        await connection.execute("SELECT 1")
+    except OperationalError:
+        return False
+    return True

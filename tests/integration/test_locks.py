@@ -16,6 +16,7 @@ from krakendata.storage.bulk import Block, BlockOutdated, write_block
 from krakendata.storage.ledger import Lines
 from krakendata.storage.runs import finish_run, release_job_lock, start_run, try_job_lock
 from krakendata.storage.sql import query
+from krakendata.storage.writers import Writers
 from tests.archive_files import made_trades, write_trades
 from tests.fix_storage import FENCE, NOW, TRADES_LINE, Store
 
@@ -161,3 +162,18 @@ async def test_pairs_side_by_side_with_retention_and_refreshes_end_without_deadl
     assert [(each.timestamp, each.volume) for each in await store.candles("1h", "ETH/USD")] == [
         (each.timestamp, each.volume) for each in fold_candles(minutes, "1h")
     ]
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_lock_that_went_with_its_connection_is_not_believed(
+    store: Store, other: AsyncConnection[Any], is_taken: bool
+) -> None:
+    async with Writers(store.database, 1) as writers:
+        assert await writers.try_job_lock("BTC/USD")
+        await store.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            "AND classid = (hashtext('krakendata job')::bigint & 4294967295)::oid"
+        )
+        assert not is_taken or await try_job_lock(other, "BTC/USD")
+        assert await writers.try_job_lock("BTC/USD") is not is_taken
+        assert await try_job_lock(other, "BTC/USD") is is_taken
