@@ -16,8 +16,18 @@ def read_file(path: str) -> str:
 @cache
 def _queries() -> dict[str, str]:
     statements = "\n".join(read_file(path) for path in STATEMENT_FILES)
-    parts = re.split(r"^-- name: (\w+)\n", statements, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (text.strip() for text in parts[2::2]), strict=True))
+    return statements_by_name(statements)
+
+
+def statements_by_name(text: str) -> dict[str, str]:
+    """The statements under their banners; ValueError where two have one name."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    found: dict[str, str] = {}
+    for name, statement in zip(parts[1::2], parts[2::2], strict=True):
+        if name in found:
+            raise ValueError(f"Two statements are named {name}.")
+        found[name] = statement.strip()
+    return found
 
 
 def query(name: str) -> str:

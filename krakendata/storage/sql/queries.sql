@@ -64,9 +64,6 @@ SELECT current_setting('server_version_num')::integer / 10000 AS postgres,
 -- name: trade_runs
 SELECT first_id, last_id, first_ns, last_ns, trades, source, stored FROM trade_runs WHERE symbol = %(symbol)s ORDER BY first_id
 
--- name: answered_ids
-SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
-
 -- name: share_lines
 -- Holds the lines where they are until the transaction ends. They are read by a statement of their own: this one would
 -- see them as they were before it waited.
