@@ -1,8 +1,9 @@
 """What a walk brings, written: rows, rejections and answers of one pair, a few pages in one transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -74,7 +75,7 @@ class PageWriter:
                 for each in taken
                 for placed in each.rows.rejections
             ],
-            [answered for each in taken for answered in each.absent],
+            _not_shown((answered for each in taken for answered in each.absent), frame["trade_id"]),
             check,
         )
         if said.rejects and self.run_id is None and self._start_run is not None:
@@ -187,6 +188,16 @@ class _Said:
         """The ids that are answered for without a trade."""
         rejected = (reject.trade_id for reject in self.rejects)
         return [*self.absent, *(IdRange(number, number) for number in rejected if number is not None)]
+
+
+def _not_shown(absent: Iterable[IdRange], ids: pl.Series) -> list[IdRange]:
+    """The ranges without these ids: what a later answer showed is not absent."""
+    parts: list[IdRange] = []
+    for first, last in absent:
+        shown = ids.filter((ids >= first) & (ids <= last)).unique().sort().to_list()
+        edges = [first - 1, *shown, last + 1]
+        parts += [IdRange(low + 1, high - 1) for low, high in pairwise(edges) if low + 1 < high]
+    return parts
 
 
 def _advanced(shaped: ShapedTrades | None, said: _Said) -> int:

@@ -1,7 +1,7 @@
 """The ledger in memory: which ids of a symbol are held, and what of a new batch is new."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
@@ -67,10 +67,18 @@ class Holdings:
         self._by_last[run.last_id] = run
 
     def add_answers(self, answered: Iterable[IdRange]) -> None:
-        """Note ids that are answered for without a trade: absent at the exchange, or rejected."""
-        for first, last in answered:
+        """Note ids that are answered for without a trade: absent at the exchange, or rejected; what is held is not."""
+        for first, last in (part for each in answered for part in self._not_held(*each)):
             self._answered_to[last] = min(first, self._answered_to.get(last, first))
             self._answered_from[first] = max(last, self._answered_from.get(first, last))
+
+    def _not_held(self, first_id: int, last_id: int) -> Iterator[tuple[int, int]]:
+        for run in self.overlapping(first_id, last_id):
+            if first_id < run.first_id:
+                yield first_id, run.first_id - 1
+            first_id = run.last_id + 1
+        if first_id <= last_id:
+            yield first_id, last_id
 
     def id_before(self, trade_id: int) -> int:
         """The last id before this one that may be a trade's: those that are answered for are passed over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -87,6 +88,44 @@ async def test_holes_are_steps_between_ids_that_no_answer_fills(store: Store) ->
     assert await store.fetch("SELECT trade_holes('BTC/USD')") == [2]
     await store.connection.execute("INSERT INTO answered_ids VALUES ('BTC/USD', 10, 10, 'rejected')")
     assert await store.fetch("SELECT trade_holes('BTC/USD')") == [2]
+
+
+async def answers(store: Store) -> list[Any]:
+    return await store.fetch("SELECT first_id, last_id, answer FROM answered_ids ORDER BY first_id")
+
+
+async def answer(
+    store: Store, *, absent: tuple[int, int] | None = None, rejected: Sequence[int] = ()
+) -> None:
+    if absent is not None:
+        await store.connection.execute("SELECT record_absent_ids('BTC/USD', %s, %s)", absent)
+    if rejected:
+        await store.connection.execute("SELECT record_rejected_ids('BTC/USD', %s)", [list(rejected)])
+
+
+async def test_an_id_that_is_held_is_never_absent(store: Store) -> None:
+    await record(store, 16, 16)
+    await answer(store, absent=(15, 17))
+    assert await answers(store) == [(15, 15, "absent"), (17, 17, "absent")]
+
+
+async def test_an_id_that_was_refused_is_never_absent_whichever_comes_first(store: Store) -> None:
+    highest = 2**63 - 1
+    await answer(store, rejected=[15, 21, highest])
+    await answer(store, absent=(15, 17))
+    await answer(store, absent=(20, 22), rejected=[20, 22])
+    found = [(15, 15, "rejected"), (16, 17, "absent"), *((n, n, "rejected") for n in (20, 21, 22))]
+    assert await answers(store) == [*found, (highest, highest, "rejected")]
+    await answer(store, absent=(18, 19))
+    assert (await answers(store))[1] == (16, 19, "absent")
+
+
+async def test_what_is_left_of_an_answer_meets_no_other(store: Store) -> None:
+    await store.connection.execute("INSERT INTO answered_ids VALUES ('BTC/USD', 5, 9, 'absent')")
+    await store.connection.execute("INSERT INTO answered_ids VALUES ('BTC/USD', 7, 7, 'rejected')")
+    await record(store, 6, 6)
+    await store.connection.execute("SELECT forget_answered_ids('BTC/USD', 6, 6)")
+    assert await answers(store) == [(5, 5, "absent"), (7, 7, "rejected"), (8, 9, "absent")]
 
 
 async def test_stretches_of_candles_join_where_they_touch(store: Store) -> None:

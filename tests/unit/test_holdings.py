@@ -55,3 +55,9 @@ def test_ids_that_are_answered_for_are_passed_over_on_both_sides() -> None:
     held.add_answers([IdRange(9, 9), IdRange(8, 8)])
     assert (held.id_before(10), held.id_behind(5)) == (5, 10)
     assert (held.id_before(5), held.id_behind(10)) == (4, 11)
+
+
+def test_what_is_held_is_not_answered_for() -> None:
+    held = Holdings([LOW, HIGH])
+    held.add_answers([IdRange(4, 14)])
+    assert (held.id_before(15), held.id_before(10), held.id_behind(5), held.id_behind(2)) == (12, 5, 10, 3)

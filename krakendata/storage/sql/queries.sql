@@ -145,10 +145,7 @@ SELECT record_candle_run(%(symbol)s, %(interval)s, %(first)s, %(last)s, %(candle
 SELECT summarize_sync(%(symbol)s, %(kind)s)
 
 -- name: record_rejected_ids
-INSERT INTO answered_ids (symbol, first_id, last_id, answer)
-SELECT %(symbol)s, id, id, 'rejected' FROM unnest(%(ids)s::bigint[]) AS id
-WHERE NOT EXISTS (SELECT FROM trade_runs r WHERE r.symbol = %(symbol)s AND id BETWEEN r.first_id AND r.last_id)
-ON CONFLICT DO NOTHING
+SELECT record_rejected_ids(%(symbol)s, %(ids)s::bigint[])
 
 -- name: record_absent_ids
 SELECT record_absent_ids(%(symbol)s, %(first_id)s, %(last_id)s)
