@@ -43,6 +43,8 @@ async def write_pairs(connection: Connection, changes: PairChanges) -> list[str]
 
     What was tracked under a name that was renamed is tracked under the new one from now on.
     """
+    listed = [pair.symbol for pair in changes.written]
+    await connection.execute(query("forget_permanent_failures"), {"symbols": listed})
     await connection.execute(query("free_pair_names"), {"symbols": list(changes.freed)})
     await connection.execute(query("retire_pairs"), {"symbols": list(changes.delisted), "status": DELISTED})
     async with connection.cursor() as cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -20,8 +21,11 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from config.celery import app
+from krakendata.management.command import database_arguments
 from krakendata.management.queueing import has_worker
-from krakendata.models import Pair, SyncStatus
+from krakendata.models import Pair, SyncRun, SyncStatus
+from krakendata.storage.backfill_runs import read_unfinished_backfills
+from krakendata.storage.sessions import connect
 from tests.fix_asset_pairs import ListingExchange
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,6 +74,30 @@ def listing(exchange: ListingExchange) -> ListingExchange:
 def pair(symbol: str) -> Pair:
     found: Pair = Pair.objects.get(symbol=symbol)
     return found
+
+
+def begin_backfill(symbol: str, *, state: str, **parameters: Any) -> int:
+    """Record a worker's backfill as it stands an hour later; give its run."""
+    hour_ago = timezone.now() - timedelta(hours=1)
+    found = SyncRun.objects.create(
+        kind="backfill",
+        state=state,
+        parameters={"symbol": symbol, "by": "worker", **parameters},
+        unit="trades",
+        started_at=hour_ago,
+        updated_at=hour_ago,
+    )
+    return int(found.pk)
+
+
+def unfinished() -> list[str]:
+    """The pairs whose backfill a worker would go on with."""
+
+    async def read() -> list[str]:
+        async with connect(database_arguments()) as connection:
+            return [each.symbol for each in await read_unfinished_backfills(connection, timezone.now())]
+
+    return asyncio.run(read())
 
 
 class TestPairList:
@@ -239,6 +267,19 @@ class TestTrack:
             run("track", "BTC/USD", "--now")
         assert queued(queue) == []
         assert pair("BTC/USD").tracked
+
+    def test_a_backfill_that_was_refused_for_good_is_tried_again_when_the_pair_comes_back(
+        self, listing: ListingExchange, queue: redis.Redis
+    ) -> None:
+        run("track", "ETH/USD", "BTC/USD")
+        for symbol in ("ETH/USD", "BTC/USD"):
+            begin_backfill(symbol, state="failed", permanent=True)
+        entry = listing.listed.pop("ETHUSD")
+        run("import_pairs", "--api")
+        assert unfinished() == []
+        listing.listed["ETHUSD"] = entry
+        run("import_pairs", "--api")
+        assert unfinished() == ["ETH/USD"]
 
     def test_untracking_ends_it_and_says_what_was_tracked(
         self, listing: ListingExchange, queue: redis.Redis

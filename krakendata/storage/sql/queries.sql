@@ -229,6 +229,12 @@ SELECT to_regprocedure('apply_policies(jsonb)') IS NOT NULL
 -- name: lock_pairs
 LOCK TABLE pairs IN SHARE ROW EXCLUSIVE MODE
 
+-- name: forget_permanent_failures
+-- Of pairs that were gone and are listed again: what was useless then may be of use now.
+UPDATE sync_runs SET parameters = parameters - 'permanent'
+WHERE kind = 'backfill' AND parameters ? 'permanent' AND parameters ->> 'symbol' IN (
+    SELECT symbol FROM pairs WHERE symbol = ANY (%(symbols)s) AND status IN ('delisted', 'renamed'))
+
 -- name: free_pair_names
 -- Names are unique among the listed: whoever gives one up does so before another takes it. The row is written again.
 UPDATE pairs SET status = 'renamed' WHERE symbol = ANY (%(symbols)s)
