@@ -27,18 +27,25 @@ class Unfinished(NamedTuple):
 
 
 async def read_unfinished_backfills(connection: Connection, now: datetime) -> Sequence[Unfinished]:
-    """Workers' backfills that were cut off, and tracked pairs whose history nobody has fetched to its end."""
+    """Workers' backfills that were cut off, and tracked pairs whose history nobody has fetched to its end.
+
+    What was begun of a pair that was untracked since is over.
+    """
     await connection.execute(query("mark_interrupted_runs"), {"kind": "backfill"})
     cursor = await connection.execute(query("unfinished_backfills"), {"forgotten": now - FORGOTTEN_AFTER})
     return [Unfinished._make(row) for row in await cursor.fetchall()]
 
 
 async def is_continued(connection: Connection, symbol: str, run_id: int) -> bool:
-    """Whether a worker has begun a newer backfill of the pair than `run_id`, and was not killed at it."""
+    """Whether nobody is to go on with `run_id`: a worker has begun a newer one of the pair and was not killed at it, or
+    the pair was untracked meanwhile."""
     await connection.execute(query("mark_interrupted_runs"), {"kind": "backfill"})
     cursor = await connection.execute(query("newest_worker_backfill"), {"symbol": symbol})
     row = await cursor.fetchone()
-    return row is not None and row[0] > run_id and row[1] != "interrupted"
+    if row is None or run_id == 0:
+        return row is not None and row[1] != "interrupted"
+    newest, state, is_untracked = row
+    return bool(is_untracked) if newest == run_id else newest > run_id and state != "interrupted"
 
 
 async def note_permanent_failure(connection: Connection, run_id: int) -> None:

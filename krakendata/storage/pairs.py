@@ -61,14 +61,17 @@ async def track_pairs(
     connection: Connection, symbols: Sequence[str], since: datetime | None
 ) -> list[TrackedPair]:
     """Mark pairs as collected; one that is tracked already keeps its beginning unless `since` is given."""
+    await connection.execute(query("allow_worker_backfills"), {"symbols": list(symbols)})
     cursor = await connection.execute(query("track_pairs"), {"symbols": list(symbols), "since": since})
     return [TrackedPair(*row) for row in await cursor.fetchall()]
 
 
 async def untrack_pairs(connection: Connection, symbols: Sequence[str]) -> list[str]:
-    """Mark pairs as collected no more; give those that were."""
+    """Mark pairs as collected no more, and end what workers began of their past; give those that were."""
     cursor = await connection.execute(query("untrack_pairs"), {"symbols": list(symbols)})
-    return [symbol for (symbol,) in await cursor.fetchall()]
+    untracked = [symbol for (symbol,) in await cursor.fetchall()]
+    await connection.execute(query("end_worker_backfills"), {"symbols": untracked})
+    return untracked
 
 
 async def read_renamed_pairs(connection: Connection) -> dict[str, str]:

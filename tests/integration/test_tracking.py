@@ -24,7 +24,7 @@ from config.celery import app
 from krakendata.management.command import database_arguments
 from krakendata.management.queueing import has_worker
 from krakendata.models import Pair, SyncRun, SyncStatus
-from krakendata.storage.backfill_runs import read_unfinished_backfills
+from krakendata.storage.backfill_runs import is_continued, read_unfinished_backfills
 from krakendata.storage.sessions import connect
 from tests.fix_asset_pairs import ListingExchange
 
@@ -96,6 +96,14 @@ def unfinished() -> list[str]:
     async def read() -> list[str]:
         async with connect(database_arguments()) as connection:
             return [each.symbol for each in await read_unfinished_backfills(connection, timezone.now())]
+
+    return asyncio.run(read())
+
+
+def is_over(symbol: str, run_id: int) -> bool:
+    async def read() -> bool:
+        async with connect(database_arguments()) as connection:
+            return await is_continued(connection, symbol, run_id)
 
     return asyncio.run(read())
 
@@ -279,6 +287,23 @@ class TestTrack:
         assert unfinished() == []
         listing.listed["ETHUSD"] = entry
         run("import_pairs", "--api")
+        assert unfinished() == ["ETH/USD"]
+
+    def test_untracking_ends_a_backfill_until_the_pair_is_tracked_again(
+        self, listing: ListingExchange, queue: redis.Redis
+    ) -> None:
+        run("track", "ETH/USD")
+        number = begin_backfill("ETH/USD", state="stopped")
+        assert (unfinished(), is_over("ETH/USD", number)) == (["ETH/USD"], False)
+        run("untrack", "ETH/USD")
+        assert (unfinished(), is_over("ETH/USD", number)) == ([], True)
+        run("track", "ETH/USD")
+        assert (unfinished(), is_over("ETH/USD", number)) == (["ETH/USD"], False)
+
+    def test_a_backfill_asked_for_by_name_goes_on_though_nobody_tracks_the_pair(
+        self, listing: ListingExchange
+    ) -> None:
+        begin_backfill("ETH/USD", state="interrupted")
         assert unfinished() == ["ETH/USD"]
 
     def test_untracking_ends_it_and_says_what_was_tracked(

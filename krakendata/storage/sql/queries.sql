@@ -235,6 +235,15 @@ UPDATE sync_runs SET parameters = parameters - 'permanent'
 WHERE kind = 'backfill' AND parameters ? 'permanent' AND parameters ->> 'symbol' IN (
     SELECT symbol FROM pairs WHERE symbol = ANY (%(symbols)s) AND status IN ('delisted', 'renamed'))
 
+-- name: end_worker_backfills
+-- Nobody goes on with what a worker began of pairs that are collected no more.
+UPDATE sync_runs SET parameters = parameters || '{"untracked": true}'
+WHERE kind = 'backfill' AND parameters ->> 'by' = 'worker' AND state <> 'done' AND parameters ->> 'symbol' = ANY (%(symbols)s)
+
+-- name: allow_worker_backfills
+UPDATE sync_runs SET parameters = parameters - 'untracked'
+WHERE kind = 'backfill' AND parameters ? 'untracked' AND parameters ->> 'symbol' = ANY (%(symbols)s)
+
 -- name: free_pair_names
 -- Names are unique among the listed: whoever gives one up does so before another takes it. The row is written again.
 UPDATE pairs SET status = 'renamed' WHERE symbol = ANY (%(symbols)s)
@@ -274,7 +283,8 @@ WHERE (pairs.key, pairs.altname, pairs.wsname, pairs.base, pairs.quote, pairs.st
        NULL::text, excluded.price_decimals, excluded.volume_decimals)
 
 -- name: unfinished_backfills
--- By pair, its newest backfill by a worker where that was cut off or failed for a time; and of tracked pairs that have
+-- By pair, its newest backfill by a worker where that was cut off or failed for a time, and the pair was not untracked
+-- since; and of tracked pairs that have
 -- none like it those whose history nobody has fetched to its end.
 WITH newest AS (
     SELECT DISTINCT ON (parameters ->> 'symbol') parameters ->> 'symbol' AS symbol, id, state, parameters, updated_at
@@ -284,8 +294,9 @@ WITH newest AS (
 SELECT symbol, (parameters ->> 'since')::timestamptz, (parameters ->> 'until')::timestamptz,
        coalesce((parameters ->> 'newest_first')::boolean, true), id
 FROM newest
-WHERE state IN ('interrupted', 'stopped')
-   OR state = 'failed' AND NOT parameters ? 'permanent' AND updated_at < %(forgotten)s
+WHERE NOT parameters ? 'untracked'
+  AND (state IN ('interrupted', 'stopped')
+       OR state = 'failed' AND NOT parameters ? 'permanent' AND updated_at < %(forgotten)s)
 UNION ALL
 SELECT p.symbol, p.tracked_since, NULL, true, coalesce(n.id, 0)
 FROM pairs p LEFT JOIN newest n ON n.symbol = p.symbol
@@ -297,7 +308,7 @@ WHERE p.tracked AND p.status NOT IN ('delisted', 'renamed') AND coalesce(n.state
 ORDER BY 1
 
 -- name: newest_worker_backfill
-SELECT id, state FROM sync_runs
+SELECT id, state, parameters ? 'untracked' FROM sync_runs
 WHERE kind = 'backfill' AND parameters ->> 'by' = 'worker' AND parameters ->> 'symbol' = %(symbol)s
 ORDER BY id DESC LIMIT 1
 
