@@ -42,8 +42,8 @@ async def is_continued(connection: Connection, symbol: str, run_id: int) -> bool
     await connection.execute(query("mark_interrupted_runs"), {"kind": "backfill"})
     cursor = await connection.execute(query("newest_worker_backfill"), {"symbol": symbol})
     row = await cursor.fetchone()
-    if row is None or run_id == 0:
-        return row is not None and row[1] != "interrupted"
+    if row is None:
+        return False
     newest, state, is_untracked = row
     return bool(is_untracked) if newest == run_id else newest > run_id and state != "interrupted"
 
