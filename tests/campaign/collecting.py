@@ -19,13 +19,17 @@ from krakendata.ingest.gap_fill import GapFiller, GapReport
 from tests.campaign.plan import Plan
 from tests.campaign.servers import Ground
 from tests.fix_trading import Replay
-from tests.workers import LONG, Workshop
+from tests.workers import LONG, SHORT, Workshop
 
 # Whoever needs more tries than this gets nowhere.
 TRIES = 40
 LOOK_SECONDS = 0.05
 PAUSE_SECONDS = 0.2
-PROCESS_SECONDS = 120
+# Nobody waits so long, however busy the machine is, unless something is wrong.
+PROCESS_SECONDS = 300
+
+# Of a worker's log, when it does not get on.
+LINES_SHOWN = 40
 
 # Rows that a process reads before something happens to it, at most.
 MOST_ROWS = 3_000
@@ -118,17 +122,28 @@ class Collecting:
             self.ground.installation, self.ground.redis_url, url, self.ground.home, self._settings()
         )
         with self._without_rate_faults(), shop:
-            for _ in range(self.plan.kills):
-                worker = shop.start_worker()
-                for symbol in self.symbols:
-                    newest_first = self.plan.style == "newest first"
-                    shop.send("backfill", LONG, symbol=symbol, newest_first=newest_first)
-                self._let_it_work(lambda: not self._is_collected(shop))
-                self._break_something()
-                worker.kill()
-                self._note("kills")
-            shop.start_worker()
-            self._wait_until(lambda: self._is_collected(shop), "the end of the workers' backfills")
+            try:
+                self._kill_workers(shop)
+            except AssertionError as failure:
+                states = {symbol: shop.states(symbol) for symbol in self.symbols}
+                waiting = {queue: shop.waiting(queue) for queue in (LONG, SHORT)}
+                said = "\n".join(shop.workers[-1].said.splitlines()[-LINES_SHOWN:])
+                raise AssertionError(
+                    f"{failure}: {states}, waiting {waiting}, the worker said:\n{said}"
+                ) from failure
+
+    def _kill_workers(self, shop: Workshop) -> None:
+        for _ in range(self.plan.kills):
+            worker = shop.start_worker()
+            for symbol in self.symbols:
+                newest_first = self.plan.style == "newest first"
+                shop.send("backfill", LONG, symbol=symbol, newest_first=newest_first)
+            self._let_it_work(lambda: not self._is_collected(shop))
+            self._break_something()
+            worker.kill()
+            self._note("kills")
+        shop.start_worker()
+        self._wait_until(lambda: self._is_collected(shop), "the end of the workers' backfills")
 
     def _is_collected(self, shop: Workshop) -> bool:
         return all("done" in shop.states(symbol) for symbol in self.symbols)
