@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from krakendata.errors import Unavailable
+from krakendata.errors import KrakenError, Unavailable
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.gaps import Edge, Gap, TradeCheck
 from krakendata.ingest.asking import ask
@@ -301,6 +301,12 @@ class PairBackfill:
                 if writing is None and (is_full or time.monotonic() >= next_block_at):
                     writing = asyncio.create_task(self._write(waiting, is_end=False))
                     waiting, next_block_at = [], time.monotonic() + BLOCK_SECONDS
+        except (KrakenError, Stopped):
+            # What came until then is as good as ever.
+            if writing is not None:
+                await writing
+            await self._write(waiting, is_end=True)
+            raise
         finally:
             if writing is not None:
                 # A block that is being written is written to its end, whatever happened meanwhile.

@@ -396,6 +396,24 @@ async def test_asked_to_stop_it_keeps_what_it_has_and_goes_on_the_next_time(
     await replay.assert_held(BUSY)
 
 
+async def test_every_page_that_came_before_it_was_stopped_is_kept(replaying: Callable[..., Any]) -> None:
+    replay = await replaying(busy(activity=LIVELY))
+    await collect(replay, until=DAYS_BACK + HOUR)
+    shown: list[int] = []
+    original = replay.rest.trades
+
+    async def trades(pair: str, since: str | None = None) -> Any:
+        answer = await original(pair, since)
+        if since is not None:
+            shown.extend(row[-1] for row in answer.page.rows)
+        return answer
+
+    replay.rest.trades = trades
+    pages = iter(range(7))
+    await fill(replay, should_stop=lambda: next(pages, None) is None)
+    assert await replay.store.fetch("SELECT max(trade_id) FROM trades") == [max(shown)]
+
+
 async def test_a_pair_that_is_tracked_from_after_its_newest_trade_on_is_kept_complete(
     replaying: Callable[..., Any],
 ) -> None:
