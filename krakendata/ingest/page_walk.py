@@ -3,7 +3,8 @@
 No I/O: the caller asks what `since` says and hands over the answer. A page may overlap the one before or, where
 `since` is exclusive, begin behind it; it may be repeated, short, or lack `last`, or end inside a burst of trades of one
 nanosecond (kraken-facts 1.3). So the ids alone decide. Where they jump, the same place is asked for again, and only
-what two answers that show both sides of the jump leave out is the exchange's own hole.
+what two answers that show both sides of the jump leave out is the exchange's own hole. The times of trades need not be
+in the order of their ids, and the ledger's may be another source's: each question about a jump goes further back.
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,13 @@ from krakendata.ingest.trade_frame import TradeRows
 
 # REST gives times as doubles, exact to 240 ns (kraken-facts 1.3): so far back the cursor surely precedes the trade.
 MARGIN_NS = 1_000
+
+# How far before the last trade the questions about one jump begin, after an answer that came to it by itself.
+REACHES_NS = (MARGIN_NS, 10**6, 10**9, 10**12, 10**15)
+
+# A question that began so much earlier surely began before what is missing: the exchange has re-timed trades by half a
+# second (kraken-facts 5).
+SURELY_BEFORE_NS = 10**9
 
 # The first trade of all, by which a pair's beginning is asked for.
 BEGINNING = "0"
@@ -45,7 +53,9 @@ class Taken:
 
 @dataclass(slots=True)
 class _Jump:
-    """Ids that answers left out: how many there were, how many showed both sides, and from where to where those went.
+    """Ids that answers left out: how many, how many of them are sayings, and from where to where those went.
+
+    A saying shows the trades on both sides, and begins so early that what is missing could not lie before it.
 
     An answer may be an old one repeated, so two that show the very same rows are not yet two sayings.
     """
@@ -54,9 +64,9 @@ class _Jump:
     sayings: int = 0
     shown: set[tuple[int, int]] = field(default_factory=set)
 
-    def note(self, ids: list[int], shows_both_sides: bool) -> None:
+    def note(self, ids: list[int], is_saying: bool) -> None:
         self.answers += 1
-        if shows_both_sides:
+        if is_saying:
             self.sayings += 1
             self.shown.add((ids[0], ids[-1]))
 
@@ -110,7 +120,7 @@ class Walk:
 
         Raises Unavailable when answer after answer shows nothing of what is known to be there.
         """
-        rows = self._numbered(rows)
+        answer, rows = rows, self._numbered(rows)
         if self.target.before_id is not None:
             rows = _before(rows, self.target.before_id + 1)
         ids = sorted(ids_of(rows))
@@ -118,7 +128,10 @@ class Walk:
         kept = self._without_known(rows if stop is None else _before(rows, stop))
         advanced = self._advance(ids, kept, stop)
         self._settle()
-        self._move(advanced, stop, last, len(ids))
+        self._move(advanced, stop, last, answer, is_beyond=not ids and bool([*ids_of(answer)]))
+        self._jumps = {
+            missing: jump for missing, jump in self._jumps.items() if missing.last_id > (self.last_id or 0)
+        }
         return Taken(kept, tuple(absent))
 
     def _follow(self, ids: list[int], rows: TradeRows) -> tuple[int | None, list[IdRange]]:
@@ -129,13 +142,23 @@ class Walk:
             if last is not None and number > last + 1:
                 missing = IdRange(last + 1, number - 1)
                 jump = self._jumps.setdefault(missing, _Jump())
-                jump.note(ids, last in shown or (last == 0 and self.since == BEGINNING))
+                jump.note(ids, (last in shown or last == 0) and self._begins_before(last, rows))
                 if jump.is_open:
                     return number, absent
                 if jump.is_said and self._is_settled(number, rows):
                     absent.append(missing)
             last = number if last is None else max(last, number)
         return None, absent
+
+    def _begins_before(self, last: int, rows: TradeRows) -> bool:
+        """Whether an answer begins before the trade `last`, so that nothing it leaves out can lie before it."""
+        times = rows.frame.filter(pl.col("trade_id") == last)["ns"].to_list()
+        last_ns = times[0] if times else self.last_ns
+        if last_ns is None or self.since == BEGINNING:
+            return self.since == BEGINNING
+        first = rows.frame["ns"].min()
+        is_shown = isinstance(first, int) and first < last_ns - MARGIN_NS
+        return is_shown or int(self.since) <= last_ns - SURELY_BEFORE_NS
 
     def _is_settled(self, number: int, rows: TradeRows) -> bool:
         """Whether what is missing before a trade cannot merely be late."""
@@ -167,9 +190,17 @@ class Walk:
         )
         self.is_done = has_ids or has_time
 
-    def _move(self, advanced: bool, stop: int | None, last: str | None, rows: int) -> None:
-        """Set what to ask next: from the trade before the jump, or from where the answer ended."""
-        self._idle = 0 if advanced else self._idle + 1
+    def _move(
+        self, advanced: bool, stop: int | None, last: str | None, answer: TradeRows, *, is_beyond: bool
+    ) -> None:
+        """Set what to ask next: from before the jump, or from where the answer ended.
+
+        An answer is idle that brings neither a new id nor the cursor forward, or is all behind the target.
+        """
+        ended = int(last) if last is not None and last.isdecimal() else _end_of(answer)
+        goes_on = stop is None and ended > int(self.since)
+        is_progress = advanced or (goes_on and answer.read > 0 and not is_beyond)
+        self._idle = 0 if is_progress else self._idle + 1
         if self._idle >= PATIENCE:
             end = "the newest" if self.target.until_id is None else self.target.until_id
             raise Unavailable(
@@ -177,20 +208,20 @@ class Walk:
                 f"but {PATIENCE} answers from {self.since} on showed none of them."
             )
         if stop is not None:
-            self.since = self._place()
-        elif last is not None and last.isdecimal() and int(last) > int(self.since):
-            self.since = last
-        elif rows >= PAGE_ROWS and not advanced and self.since == last:
+            self.since = self._place(self._jumps[IdRange((self.last_id or 0) + 1, stop - 1)].answers)
+        elif goes_on:
+            self.since = str(ended)
+        elif answer.read >= PAGE_ROWS and not advanced and self.since == last:
             # A whole page of one nanosecond: further trades of it cannot be asked for, those behind it can.
             self.since = str(int(self.since) + 1)
         else:
             self.since = self._place()
 
-    def _place(self) -> str:
-        """The cursor just before the last trade."""
+    def _place(self, asked: int = 0) -> str:
+        """The cursor before the last trade: just before it, further the more often it was asked."""
         if self.last_ns is None:
             return BEGINNING
-        return str(self.last_ns - MARGIN_NS)
+        return str(max(0, self.last_ns - REACHES_NS[asked]))
 
     def _numbered(self, rows: TradeRows) -> TradeRows:
         """Rejected rows without an id stand for the ids that are missing in their place, where there are as many.
@@ -216,6 +247,12 @@ class Walk:
         last_id = self.last_id or 0
         fresh = [placed for placed in rows.rejections if placed.trade_id is None or placed.trade_id > last_id]
         return replace(rows, rejections=fresh)
+
+
+def _end_of(rows: TradeRows) -> int:
+    """The cursor behind an answer that came without one: just before its last trade."""
+    newest = rows.frame["ns"].max()
+    return newest - MARGIN_NS if isinstance(newest, int) else 0
 
 
 def ids_of(rows: TradeRows) -> Iterable[int]:

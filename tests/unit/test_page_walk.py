@@ -266,3 +266,44 @@ def test_the_cursor_stays_text_to_the_last_digit() -> None:
     walk.take(rows, cursor)
     assert walk.since == cursor
     assert page_walk.SAYINGS == 2 < PATIENCE
+
+
+SECOND, MILLISECOND = 1_000_000_000, 1_000_000
+
+
+def test_ids_skipped_because_the_ledger_tells_a_later_time_are_found_further_back() -> None:
+    """An archive's time of the last trade held is 100 µs later than REST's: the ids right behind it lie before."""
+    trades = [(number, START_NS + number * SECOND) for number in range(1, 11)]
+    trades += [(10 + step, trades[9][1] + step * 10_000) for step in range(1, 6)]
+    trades += [(15 + step, trades[9][1] + step * SECOND) for step in range(1, 6)]
+    walk = Walk(10, trades[9][1] + 100_000, Target(until_id=20, settled_ns=SETTLED))
+    taken = follow(walk, Answers(trades))
+    assert {*range(11, 21)} <= {*ids(taken)}
+    assert absent(taken) == []
+
+
+def test_a_trade_that_is_earlier_than_the_one_before_it_is_not_called_absent() -> None:
+    trades = [(number, START_NS + number * MILLISECOND) for number in range(1, 31)]
+    trades[20] = (21, trades[19][1] - 5 * MILLISECOND)
+    taken = follow(
+        Walk(20, trades[19][1], Target(until_id=30, settled_ns=SETTLED)),
+        Answers(sorted(trades, key=lambda row: row[1])),
+    )
+    assert {*range(21, 31)} <= {*ids(taken)}
+    assert absent(taken) == []
+
+
+def test_no_jump_is_remembered_once_it_is_passed() -> None:
+    trades = [(number, START_NS + number * SECOND) for number in range(1, 1_000) if number % 50]
+    walk = Walk(0, None, Target(until_id=999, settled_ns=SETTLED))
+    taken = follow(walk, Answers(trades))
+    assert len(absent(taken)) == 19
+    assert walk._jumps == {}
+
+
+def test_a_long_hole_of_a_busy_pair_costs_a_few_questions() -> None:
+    trades = [(number, START_NS + number * MILLISECOND) for number in range(1, 20_000) if number != 15_000]
+    answers = Answers(trades)
+    walk = Walk(14_999, trades[14_998][1], Target(until_id=19_999, settled_ns=SETTLED))
+    assert absent(follow(walk, answers)) == [IdRange(15_000, 15_000)]
+    assert len(answers.asked) <= 6 + 20
