@@ -226,9 +226,9 @@ def gaps_of(ledger: Ledger, since: datetime | None, now: datetime) -> list[Gap]:
     for island in islands:
         first, last = moment_of(island.first_ns), moment_of(island.last_ns)
         is_beginning = after is None and island.first_id == FIRST_TRADE_ID
-        if not is_beginning and first > start:
+        if not is_beginning and first > start and max(begins, start) < now:
             inside = after if begins >= start else None
-            stretch = Stretch(max(begins, start), first)
+            stretch = Stretch(max(begins, start), min(first, now))
             gaps.append(Gap(inside, Edge(island.first_id, island.first_ns), stretch, after is not None))
         after, begins = Edge(island.last_id, island.last_ns), last
     if ledger.check is not None and ledger.check.last_id == (after.trade_id if after else 0):

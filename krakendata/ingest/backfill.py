@@ -17,7 +17,7 @@ from krakendata.kraken.rest import KrakenRest
 from krakendata.storage.bulk import Counts
 from krakendata.storage.queries import read_ledger, read_pairs
 from krakendata.storage.writers import Writers
-from krakendata.types import EPOCH, Symbols
+from krakendata.types import EPOCH, Symbols, ns_of
 
 # Pairs side by side: the exchange counts calls by pair as well as by address (kraken-facts 1.2).
 PARALLEL_PAIRS = 4
@@ -231,7 +231,7 @@ class _PairHistory:
             first, last = gap.after, gap.before
             if first is None and self._since is not None:
                 first = await pair.edge_at(self._since)
-            if last is None:
+            if last is None or (self._until is not None and last.ns > ns_of(self._until)):
                 last = await pair.edge_at(self._until)
             ids += max(0, (last.trade_id if last else 0) - (first.trade_id if first else 0))
         self._total = self._done + ids

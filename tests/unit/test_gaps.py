@@ -201,3 +201,10 @@ def test_a_gap_across_the_time_asked_for_begins_there_and_is_no_beginning() -> N
         Gap(None, None, between(50, 60), is_begun=True)
     ]
     assert gaps_of(Ledger(ledger.trade_runs[1:]), at(20), at(40)) == [Gap(None, ends, between(20, 30))]
+
+
+def test_what_lies_behind_the_end_is_no_gap() -> None:
+    ledger = Ledger((run(1, 9, 0, 10), run(20, 29, 30, 40), run(50, 59, 60, 70)))
+    (gap,) = gaps_of(ledger, None, at(20))
+    assert gap.stretch == between(10, 20)
+    assert gap.before == Edge(20, ns_of(at(30)))
