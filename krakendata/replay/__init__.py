@@ -1,5 +1,5 @@
-"""The room of the pretended exchange: a generated market, and what Kraken would publish of it.
+"""The room of the replayed exchange: what Kraken would answer, from what is stored or from a made-up market.
 
-An edge: it may use anything below and nothing imports it but commands and tests. Everything here is made up
-and follows from a seed, so that a demo or a failing test can be repeated to the last digit.
+An edge: it may use anything below, and nothing imports it but commands and tests. What is made up follows from a
+seed, so that a demo or a failing test can be repeated to the last digit.
 """

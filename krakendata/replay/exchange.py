@@ -77,11 +77,20 @@ class ReplayExchange:
             shown = [row for row in rows if not self._is_hidden(row, before_ns)]
         return shown[:count]
 
-    async def newest(self, history: History, count: int, before_ns: int | None = None) -> Sequence[Row]:
-        """The last `count` trades shown now."""
-        end = self.rest_ns if before_ns is None else before_ns
-        rows = await history.newest(history.listed_ns, end, count)
-        return [row for row in rows if not self._is_hidden(row, end)]
+    async def newest(
+        self, history: History, count: int, before_ns: int | None = None, now: int | None = None
+    ) -> Sequence[Row]:
+        """The last `count` trades before a time that are shown `now`, None: as REST sees it, oldest first."""
+        now = self.rest_ns if now is None else now
+        before_ns = now if before_ns is None else before_ns
+        asked = count
+        rows = await history.newest(history.listed_ns, before_ns, asked)
+        shown = [row for row in rows if not self._is_hidden(row, now)]
+        while len(shown) < count and len(rows) == asked:
+            asked *= 2
+            rows = await history.newest(history.listed_ns, before_ns, asked)
+            shown = [row for row in rows if not self._is_hidden(row, now)]
+        return shown[-count:]
 
     async def bars(
         self, history: History, minutes: int, from_ns: int, before_ns: int | None = None

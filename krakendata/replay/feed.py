@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from krakendata.errors import KrakenDataError
 from krakendata.replay.exchange import ReplayExchange
@@ -22,7 +21,7 @@ from krakendata.replay.frames import (
     trades_frame,
 )
 from krakendata.replay.histories import History, Row
-from krakendata.types import DELISTED, NS_PER_MINUTE, NS_PER_SECOND, Pair
+from krakendata.types import DELISTED, NS_PER_MINUTE, NS_PER_SECOND
 
 __all__ = ["Feed", "Listener"]
 
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 # How often the clock is looked at: nobody sees a hundredth of a second, and a thousand pairs cost a core's fifth.
 LOOK_SECONDS = 0.01
 
-# After the store that is replayed did not answer.
+# After something went wrong, such as a store that did not answer.
 WAIT_SECONDS = 1.0
 
 # What a snapshot holds: trades (kraken-facts 2.2), and candles (nine were seen, 2.4).
@@ -39,7 +38,7 @@ SNAPSHOT_TRADES = 50
 SNAPSHOT_CANDLES = 9
 
 # As fast as possible the clock goes from one moment with trades to the next, by steps of this at most, and looks so
-# far ahead for it: REST may know that much more than a socket has heard.
+# far ahead for it: REST may know that much more than a socket has been sent.
 STEP_NS = NS_PER_SECOND
 AHEAD_NS = 60 * NS_PER_MINUTE
 
@@ -47,11 +46,33 @@ AHEAD_NS = 60 * NS_PER_MINUTE
 class Listener(Protocol):
     """A socket, as the feed knows it."""
 
-    async def tell(self, frame: Frame, waits: bool) -> None:
-        """Take a frame to be sent; `waits`: return when there is room, where one too slow would be dropped."""
+    def tell(self, frame: Frame) -> None:
+        """Take a frame to be sent."""
+
+    async def room(self) -> None:
+        """Return when it takes more frames, or is gone; one that sends nothing for a while is made to go."""
+
+    async def sent(self) -> None:
+        """Return when it has sent every frame, or is gone."""
 
     def tell_system(self, system: str) -> None:
         """The state of the system has changed."""
+
+
+class _Told(NamedTuple):
+    """A frame, the moment it belongs to, and who hears it."""
+
+    ns: int
+    frame: Frame
+    listeners: set[Listener]
+
+
+class _Late(NamedTuple):
+    """A trade that is told later than it happened, at `shown_ns`."""
+
+    shown_ns: int
+    symbol: str
+    row: Row
 
 
 class Feed:
@@ -64,13 +85,14 @@ class Feed:
         self._turn = asyncio.Lock()
         self._sockets: set[Listener] = set()
         self._listeners: defaultdict[Subscription, set[Listener]] = defaultdict(set)
+        # The candles that are forming, as they were told last, and what is told late.
         self._candles: dict[Subscription, RunningCandle] = {}
-        self._late: list[tuple[int, int, str, Row]] = []
+        self._late: list[_Late] = []
         self._system = exchange.system
         self._listed = {pair.symbol: pair for pair in exchange.listed()}
 
     async def run(self) -> None:
-        """Tell for ever."""
+        """Tell for ever; a look that fails changes nothing, and is taken again."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
@@ -80,8 +102,13 @@ class Feed:
             except KrakenDataError as error:
                 logger.warning("feed waits error=%s", error)
                 await asyncio.sleep(WAIT_SECONDS)
+                continue
+            except Exception:
+                logger.exception("feed failed, and goes on")
+                await asyncio.sleep(WAIT_SECONDS)
+                continue
             # Half of the time belongs to those who ask.
-            is_busy = self._exchange.clock.is_unbound and self._listeners
+            is_busy = self._exchange.clock.is_unbound and self._heard
             await asyncio.sleep(0 if is_busy else max(LOOK_SECONDS, loop.time() - started))
 
     # --- listeners -----------------------------------------------------------------------------------------
@@ -101,10 +128,12 @@ class Feed:
     async def subscribe(self, socket: Listener, subscription: Subscription, snapshot: bool) -> None:
         """Let a socket hear a channel, from a snapshot on if it wants one."""
         async with self._turn:
+            late = self._late
+            if subscription.symbol and subscription.symbol not in self._heard:
+                late = self._late + await self._hidden([subscription.symbol])
             if snapshot:
-                await socket.tell(await self._snapshot(subscription), waits=True)
-            if subscription not in self._listeners:
-                await self._begin(subscription)
+                socket.tell(await self._snapshot(subscription))
+            self._late = late
             self._listeners[subscription].add(socket)
 
     async def unsubscribe(self, socket: Listener, subscription: Subscription) -> bool:
@@ -115,12 +144,19 @@ class Feed:
                 self._remove(socket, subscription)
             return heard
 
+    @property
+    def _heard(self) -> set[str]:
+        """The symbols that somebody hears of."""
+        return {each.symbol for each in self._listeners if each.symbol}
+
     def _remove(self, socket: Listener, subscription: Subscription) -> None:
         listeners = self._listeners[subscription]
         listeners.discard(socket)
         if not listeners:
             del self._listeners[subscription]
             self._candles.pop(subscription, None)
+            heard = self._heard
+            self._late = [each for each in self._late if each.symbol in heard]
 
     async def _snapshot(self, subscription: Subscription) -> Frame:
         exchange, told = self._exchange, self._told_ns
@@ -128,59 +164,51 @@ class Feed:
             return instrument_frame("snapshot", exchange.listed())
         history = exchange.histories[subscription.symbol]
         if subscription.channel == "trade":
-            rows = await exchange.newest(history, SNAPSHOT_TRADES, told)
+            rows = await exchange.newest(history, SNAPSHOT_TRADES, told, told)
             return trades_frame("snapshot", history.pair, self._judged(rows))
         length = subscription.minutes * NS_PER_MINUTE
         first = (told // length - SNAPSHOT_CANDLES + 1) * length
         bars = await exchange.bars(history, subscription.minutes, first, told)
         return candles_frame("snapshot", history.pair, subscription.minutes, bars, told)
 
-    async def _begin(self, subscription: Subscription) -> None:
-        """What is to be known before a channel is heard for the first time."""
-        channel, symbol, _minutes = subscription
-        if channel == "ohlc":
-            await self._restart(subscription, self._told_ns, self._told_ns)
-        if channel != "instrument" and not self._is_heard(symbol):
-            history = self._exchange.histories[symbol]
-            for row in await self._exchange.hidden(history, self._told_ns):
-                self._hold(history.pair, row)
-
-    def _is_heard(self, symbol: str) -> bool:
-        return any(each.symbol == symbol for each in self._listeners)
-
-    # --- telling -------------------------------------------------------------------------------------------
+    # --- looking -------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        clock = self._exchange.clock
-        if clock.is_unbound:
+        if self._exchange.clock.is_unbound:
             await self._step()
-        now = clock.ns
+        now = self._exchange.clock.ns
         self._tell_system()
         await self._tell_listed()
-        if now < self._told_ns:
-            # The clock was set back: what is told again would not be news.
+        if now < self._told_ns or self._system != "online":
+            # Set back, or nothing is told meanwhile: what is to come is seen from here.
+            self._told_ns = now
             self._candles.clear()
-        elif now > self._told_ns and self._system == "online":
-            for frame, listeners in await self._frames(now):
-                await self._tell(frame, listeners)
+            self._late = await self._hidden(self._heard)
+            return
+        if now == self._told_ns:
+            return
+        told, self._candles, self._late = await self._happened(now)
         self._told_ns = now
+        for each in told:
+            await self._tell(each.frame, each.listeners)
 
     async def _step(self) -> None:
         """Move the clock to where something happens next; without listeners it stands still."""
-        symbols = {each.symbol for each in self._listeners if each.symbol}
-        if not symbols:
+        if not self._heard:
             return
         limit = self._told_ns + AHEAD_NS
-        nexts = [limit - STEP_NS, *(due for due, *_ in self._late[:1])]
-        for symbol in symbols:
+        nexts = [limit - STEP_NS, *(each.shown_ns for each in self._late)]
+        for symbol in self._heard:
             rows = await self._exchange.histories[symbol].oldest(self._told_ns, limit, 1)
             nexts += [row.ns for row in rows]
         self._exchange.clock.set_ns(max(min(nexts), self._told_ns) + STEP_NS)
 
     async def _tell(self, frame: Frame, listeners: Iterable[Listener]) -> None:
-        waits = self._exchange.clock.is_unbound
-        for listener in tuple(listeners):
-            await listener.tell(frame, waits)
+        hearing = tuple(listeners)
+        for listener in hearing:
+            listener.tell(frame)
+        for listener in hearing:
+            await (listener.sent() if self._exchange.clock.is_unbound else listener.room())
 
     def _tell_system(self) -> None:
         if self._system != self._exchange.system:
@@ -201,87 +229,98 @@ class Feed:
             instrument_frame("update", [*new, *gone]), self._listeners.get(Subscription("instrument"), ())
         )
 
-    async def _frames(self, now: int) -> list[tuple[Frame, set[Listener]]]:
-        """What happened since the last look, in the order in which it is to be told."""
-        told: list[tuple[int, Frame, set[Listener]]] = []
-        for symbol in sorted({each.symbol for each in self._listeners if each.symbol}):
+    # --- what happened -------------------------------------------------------------------------------------
+
+    async def _happened(self, now: int) -> tuple[list[_Told], dict[Subscription, RunningCandle], list[_Late]]:
+        """What is to be told of the time since the last look, and the candles and late trades as they are then."""
+        candles = {each: candle.copy() for each, candle in self._candles.items()}
+        told: list[_Told] = []
+        late: list[_Late] = []
+        for symbol in sorted(self._heard):
             history = self._exchange.histories[symbol]
             rows = await self._exchange.between(history, self._told_ns, now)
-            for order in _orders(self._without_late(history.pair, rows)):
-                told += self._tell_order(history, order[-1].ns, order, await self._running(history, order))
-        while self._late and self._late[0][0] <= now:
-            when, _number, symbol, row = heapq.heappop(self._late)
-            told += await self._tell_late(self._exchange.histories[symbol], when, row, now)
-        told.sort(key=lambda each: each[0])
-        return [(frame, listeners) for _when, frame, listeners in told]
+            held = [each for each in self._late if each.symbol == symbol]
+            held += self._to_be_late(symbol, rows)
+            late += [each for each in held if each.shown_ns > now]
+            due = [(each.shown_ns, [each.row], True) for each in held if each.shown_ns <= now]
+            orders = [(order[0].ns, order, False) for order in _orders(self._in_time(rows))]
+            for ns, order, is_late in sorted([*orders, *due], key=lambda each: each[0]):
+                told += await self._told_order(history, ns, order, is_late, candles)
+        told.sort(key=lambda each: each.ns)
+        return told, candles, late
 
-    def _without_late(self, pair: Pair, rows: Sequence[Row]) -> list[Row]:
-        """The rows that are told in time; the others are held."""
-        faults = self._exchange.faults
-        if not faults.late_every:
-            return list(rows)
-        for row in rows:
-            if faults.is_late(row.trade_id):
-                self._hold(pair, row)
-        return [row for row in rows if not faults.is_late(row.trade_id)]
-
-    def _hold(self, pair: Pair, row: Row) -> None:
-        heapq.heappush(self._late, (self._exchange.shown_ns(row), row.trade_id, pair.symbol, row))
-
-    def _tell_order(
-        self, history: History, when: int, rows: Sequence[Row], candles: Sequence[Subscription]
-    ) -> list[tuple[int, Frame, set[Listener]]]:
+    async def _told_order(
+        self,
+        history: History,
+        ns: int,
+        order: Sequence[Row],
+        is_late: bool,
+        candles: dict[Subscription, RunningCandle],
+    ) -> list[_Told]:
         told = []
-        trade = self._listeners.get(Subscription("trade", history.pair.symbol))
+        pair = history.pair
+        trade = self._listeners.get(Subscription("trade", pair.symbol))
         if trade:
-            told.append((when, trades_frame("update", history.pair, self._judged(rows)), trade))
-        for subscription in candles:
-            bar = self._candles[subscription].bar(history.pair.price_decimals)
-            frame = candles_frame("update", history.pair, subscription.minutes, [bar], rows[-1].ns)
-            told.append((when, frame, self._listeners[subscription]))
+            told.append(_Told(ns, trades_frame("update", pair, self._judged(order)), trade))
+        for subscription in self._candle_subscriptions(pair.symbol):
+            candle = await self._with_order(history, subscription, ns, order, is_late, candles)
+            if not candle.is_empty:
+                bar = candle.bar(pair.price_decimals)
+                frame = candles_frame("update", pair, subscription.minutes, [bar], order[-1].ns)
+                told.append(_Told(ns, frame, self._listeners[subscription]))
         return told
 
-    async def _tell_late(
-        self, history: History, when: int, row: Row, now: int
-    ) -> list[tuple[int, Frame, set[Listener]]]:
-        """A trade that comes late changes the candle of its own time, as a whole."""
-        candles = self._candle_subscriptions(history)
-        running = {each: self._candles.get(each) for each in candles}
-        for subscription in candles:
-            await self._restart(subscription, row.ns, now)
-        told = self._tell_order(history, when, [row], candles)
-        for subscription, candle in running.items():
-            if candle is not None and candle.start_ns > self._candles[subscription].start_ns:
-                self._candles[subscription] = candle
-        return told
-
-    async def _running(self, history: History, rows: Sequence[Row]) -> list[Subscription]:
-        """The candles that are listened to, with the trades of an order taken in."""
-        candles = self._candle_subscriptions(history)
-        for subscription in candles:
-            length = subscription.minutes * NS_PER_MINUTE
-            start = rows[0].ns // length * length
-            candle = self._candles.get(subscription)
-            if start >= self._told_ns and (candle is None or candle.start_ns < start):
-                self._candles[subscription] = RunningCandle(start, None)
-            elif candle is None or candle.start_ns != start:
-                await self._restart(subscription, start, rows[0].ns)
-            self._candles[subscription].add(rows)
-        return candles
-
-    async def _restart(self, subscription: Subscription, ns: int, now: int) -> None:
-        """Begin the candle of the time `ns` with what there is of it before `now`."""
+    async def _with_order(
+        self,
+        history: History,
+        subscription: Subscription,
+        ns: int,
+        order: Sequence[Row],
+        is_late: bool,
+        candles: dict[Subscription, RunningCandle],
+    ) -> RunningCandle:
+        """The candle of an order with its trades taken in; a late trade's is read anew, as its place is inside."""
         length = subscription.minutes * NS_PER_MINUTE
-        start = ns // length * length
-        history = self._exchange.histories[subscription.symbol]
-        bars = await self._exchange.bars(history, subscription.minutes, start, now)
-        self._candles[subscription] = RunningCandle(
-            start, next((b for b in bars if b.start_ns == start), None)
-        )
+        start = order[0].ns // length * length
+        candle = candles.get(subscription)
+        if is_late:
+            found = await self._read_candle(history, subscription, start, ns + 1)
+        elif candle is not None and candle.start_ns == start:
+            found = candle
+        elif start >= self._told_ns:
+            found = RunningCandle(start, None)
+        else:
+            found = await self._read_candle(history, subscription, start, order[0].ns)
+        if not is_late:
+            found.add(order)
+        if candle is None or candle.start_ns <= start:
+            candles[subscription] = found
+        return found
 
-    def _candle_subscriptions(self, history: History) -> list[Subscription]:
-        symbol = history.pair.symbol
+    async def _read_candle(
+        self, history: History, subscription: Subscription, start: int, now: int
+    ) -> RunningCandle:
+        """The candle that begins at `start` with the trades shown before `now`."""
+        bars = await self._exchange.bars(history, subscription.minutes, start, now)
+        return RunningCandle(start, next((bar for bar in bars if bar.start_ns == start), None))
+
+    def _candle_subscriptions(self, symbol: str) -> list[Subscription]:
         return [each for each in self._listeners if each.channel == "ohlc" and each.symbol == symbol]
+
+    async def _hidden(self, symbols: Iterable[str]) -> list[_Late]:
+        """What has happened by the last look and is still to be told."""
+        late = []
+        for symbol in symbols:
+            rows = await self._exchange.hidden(self._exchange.histories[symbol], self._told_ns)
+            late += self._to_be_late(symbol, rows)
+        return late
+
+    def _to_be_late(self, symbol: str, rows: Sequence[Row]) -> list[_Late]:
+        exchange = self._exchange
+        return [_Late(exchange.shown_ns(r), symbol, r) for r in rows if exchange.faults.is_late(r.trade_id)]
+
+    def _in_time(self, rows: Sequence[Row]) -> list[Row]:
+        return [row for row in rows if not self._exchange.faults.is_late(row.trade_id)]
 
     def _judged(self, rows: Iterable[Row]) -> list[tuple[Row, str | None]]:
         return [(row, self._exchange.faults.malformation(row.trade_id)) for row in rows]

@@ -119,7 +119,7 @@ def trades_frame(kind: str, pair: Pair, rows: Iterable[tuple[Row, str | None]]) 
 
 
 def _trade_text(pair: Pair, row: Row, malformation: str | None) -> str:
-    price = "0" if malformation == "zero_price" else _number(row.price, pair.price_decimals)
+    price = "0" if malformation == "zero_price" else number_text(row.price, pair.price_decimals)
     time = "null" if malformation == "null_time" else f'"{_micro_text(moment_of(row.ns))}"'
     shown_id = {"zero_id": '"trade_id":0,', "no_id": ""}.get(
         malformation or "", f'"trade_id":{row.trade_id},'
@@ -144,6 +144,18 @@ class RunningCandle:
         self._volume = Decimal(0) if bar is None else Decimal(bar.volume)
         self._turnover = Decimal(0) if bar is None else Decimal(bar.turnover)
         self._trades = 0 if bar is None else bar.trade_count
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no trade is in it yet."""
+        return not self._trades
+
+    def copy(self) -> RunningCandle:
+        """The same, that others may add to."""
+        other = RunningCandle(self.start_ns, None)
+        other._prices, other._trades = [*self._prices], self._trades
+        other._volume, other._turnover = self._volume, self._turnover
+        return other
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take trades in, in their order."""
@@ -172,11 +184,11 @@ def candles_frame(kind: str, pair: Pair, minutes: int, bars: Sequence[Bar], ns: 
 
 
 def _candle_text(pair: Pair, minutes: int, bar: Bar) -> str:
-    open_, high, low, close, vwap = (_number(each, pair.price_decimals) for each in bar[1:6])
+    open_, high, low, close, vwap = (number_text(each, pair.price_decimals) for each in bar[1:6])
     end = moment_of(bar.start_ns + minutes * NS_PER_MINUTE)
     return (
         f'{{"symbol":"{pair.symbol}","open":{open_},"high":{high},"low":{low},"close":{close},'
-        f'"trades":{bar.trade_count},"volume":{_number(bar.volume, 8)},"vwap":{vwap},'
+        f'"trades":{bar.trade_count},"volume":{number_text(bar.volume, 8)},"vwap":{vwap},'
         f'"interval_begin":"{_nano_text(bar.start_ns)}","interval":{minutes},'
         f'"timestamp":"{_micro_text(end)}"}}'
     )
@@ -185,8 +197,8 @@ def _candle_text(pair: Pair, minutes: int, bar: Bar) -> str:
 # --- texts ---------------------------------------------------------------------------------------------------
 
 
-def _number(text: str, decimals: int) -> str:
-    """A number with so many decimals, or more where it has more; never with an exponent."""
+def number_text(text: str, decimals: int) -> str:
+    """A number with so many decimals, or more where it has more; `text` has no exponent."""
     whole, _, part = text.partition(".")
     part = part.rstrip("0").ljust(decimals, "0")
     return f"{whole}.{part}" if part else whole

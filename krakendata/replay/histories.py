@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from array import array
@@ -122,16 +123,19 @@ class GeneratedHistory:
     # --- as the exchange asks ------------------------------------------------------------------------------
 
     async def oldest(self, from_ns: int, before_ns: int, count: int) -> Sequence[Row]:
+        await self._make(before_ns)
         first, end = self._places(from_ns, before_ns)
         return self._rows(first, min(end, first + count))
 
     async def newest(self, from_ns: int, before_ns: int, count: int) -> Sequence[Row]:
+        await self._make(before_ns)
         first, end = self._places(from_ns, before_ns)
         return self._rows(max(first, end - count), end)
 
     async def bars(
         self, minutes: int, from_ns: int, before_ns: int, without: Sequence[Row] = ()
     ) -> Sequence[Bar]:
+        await self._make(before_ns)
         length = minutes * NS_PER_MINUTE
         folded = fold(self._minutes(from_ns, before_ns, {row.trade_id for row in without}), length)
         return [self._bar(*row) for row in folded.iter_rows()]
@@ -164,6 +168,11 @@ class GeneratedHistory:
         return absent
 
     # --- making and looking up -----------------------------------------------------------------------------
+
+    async def _make(self, before_ns: int) -> None:
+        """Make what is missing up to a time, in a thread: months of it take seconds."""
+        if self._made_to_ns < (before_ns if self._until_ns is None else min(before_ns, self._until_ns)):
+            await asyncio.to_thread(self._places, before_ns, before_ns)
 
     def _places(self, from_ns: int, before_ns: int) -> tuple[int, int]:
         """Where the trades within begin and end in the arrays, made first if they are not yet."""

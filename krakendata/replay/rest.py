@@ -24,6 +24,7 @@ PAGE_ROWS = 1_000
 CLOSED_CANDLES = 720
 OHLC_MINUTES = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 DAY_MINUTES = 1440
+TICKER_DECIMALS = 5
 
 # Whole numbers below this are seconds (they last until the year 5138), those above it nanoseconds.
 LEAST_NS = 10**11
@@ -182,7 +183,7 @@ class RestApi:
         forming = self._exchange.rest_ns // length * length
         from_ns = forming - CLOSED_CANDLES * length
         bars = await self._exchange.bars(history, minutes, from_ns)
-        before = await self._exchange.newest(history, 1, from_ns)
+        before = await self._exchange.newest(history, 1, before_ns=from_ns)
         rows = _without_gaps(
             bars, before[0].price if before else None, from_ns, forming, length, history.pair
         )
@@ -236,7 +237,8 @@ class RestApi:
         last_day = await self._exchange.bars(history, DAY_MINUTES, now - day)
         newest = await self._exchange.newest(history, 1)
         last = newest[0] if newest else Row(0, 0, "0.00000", "0.00000000", "b", "m")
-        sums = _day_sums(today, last.price), _day_sums(last_day, last.price)
+        decimals = max(TICKER_DECIMALS, pair.price_decimals)
+        sums = [_day_sums(bars, last.price, decimals) for bars in (today, last_day)]
         both = {name: [part[name] for part in sums] for name in sums[0]}
         return {
             "a": [last.price, "1", "1.000"],
@@ -320,13 +322,13 @@ def _with_decimals(number: str, decimals: int) -> str:
     return f"{Decimal(number):.{decimals}f}"
 
 
-def _day_sums(bars: Sequence[Bar], price: str) -> dict[str, Any]:
+def _day_sums(bars: Sequence[Bar], price: str, decimals: int) -> dict[str, Any]:
     """Ticker's volume, vwap, trades, low and high of a time."""
     volume = sum((Decimal(bar.volume) for bar in bars), Decimal("0.00000000"))
-    turnover = sum((Decimal(bar.volume) * Decimal(bar.vwap) for bar in bars), Decimal())
+    turnover = sum((Decimal(bar.turnover) for bar in bars), Decimal())
     return {
         "v": f"{volume:f}",
-        "p": f"{turnover / volume:.5f}" if volume else "0.00000",
+        "p": f"{turnover / volume if volume else 0:.{decimals}f}",
         "t": sum(bar.trade_count for bar in bars),
         "l": min((bar.low for bar in bars), key=Decimal, default=price),
         "h": max((bar.high for bar in bars), key=Decimal, default=price),

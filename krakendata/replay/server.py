@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -90,7 +90,8 @@ class ReplayServer:
         self._server.should_exit = True
         await self._task
         self._telling.cancel()
-        await asyncio.wait([self._telling])
+        with suppress(asyncio.CancelledError):
+            await self._telling
         self._listener.close()
         self.exchange.closing.clear()
 

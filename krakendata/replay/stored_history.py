@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 from krakendata.errors import NothingStored
 from krakendata.gaps import Stretch
+from krakendata.replay.frames import number_text
 from krakendata.replay.histories import REST_PRICE_DECIMALS, REST_VOLUME_DECIMALS, Bar, Row
 from krakendata.storage.pool import Pool
 from krakendata.storage.queries import read_bounds, read_candles, read_newest_trades, read_oldest_trades
@@ -96,6 +97,8 @@ class StoredHistory:
         end_ns = max((each + NS_PER_MICROSECOND for each in lasts if each is not None), default=0)
         if first_ns is None:
             raise NothingStored(pair.symbol)
+        # Stored times are cut to microseconds, the ledger's are not.
+        first_ns = first_ns // NS_PER_MICROSECOND * NS_PER_MICROSECOND
         if start is not None:
             first_ns = max(first_ns, ns_of(start))
         if first_ns >= (end_ns if end is None else min(end_ns, ns_of(end))):
@@ -125,15 +128,14 @@ class StoredHistory:
     async def bars(
         self, minutes: int, from_ns: int, before_ns: int, without: Sequence[Row] = ()
     ) -> Sequence[Bar]:
-        base = next(each for each in BASES if minutes % each.minutes == 0)
-        from_ns, before_ns = max(from_ns, _floor(self.listed_ns, base)), min(before_ns, self.end_ns)
+        bases = [each for each in BASES if minutes % each.minutes == 0]
+        from_ns, before_ns = max(from_ns, _floor(self.listed_ns, bases[0])), min(before_ns, self.end_ns)
         if from_ns >= before_ns:
             return []
         # Up to here nothing is left out, and whole candles are as good as their trades.
-        whole_ns = min([before_ns, *(row.ns for row in without)])
-        parts = await self._stored(base, from_ns, whole_ns)
-        parts += await self._stored(INTERVALS["1m"], max(from_ns, _floor(whole_ns, base)), whole_ns)
-        parts += await self._ticks(max(from_ns, _floor(whole_ns, INTERVALS["1m"])), before_ns, without)
+        whole_ns = max(from_ns, min([before_ns, *(row.ns for row in without)]))
+        parts = await self._cover(from_ns, whole_ns, bases)
+        parts += await self._ticks(whole_ns, before_ns, without)
         length = minutes * NS_PER_MINUTE
         grouped = groupby(parts, key=lambda part: part.start_ns // length * length)
         return [self._bar(start, list(group)) for start, group in grouped]
@@ -172,11 +174,23 @@ class StoredHistory:
 
     # --- candles -------------------------------------------------------------------------------------------
 
-    async def _stored(self, interval: Interval, from_ns: int, before_ns: int) -> list[_Part]:
-        """The stored candles that lie wholly within."""
-        end_ns = _floor(before_ns, interval)
-        if from_ns >= end_ns:
+    async def _cover(self, from_ns: int, before_ns: int, bases: Sequence[Interval]) -> list[_Part]:
+        """A time by the largest stored candles that lie within, their edges by smaller ones and single trades."""
+        if from_ns >= before_ns:
             return []
+        if not bases:
+            return await self._ticks(from_ns, before_ns, ())
+        base, *smaller = bases
+        first, end = _floor(from_ns + base.minutes * NS_PER_MINUTE - 1, base), _floor(before_ns, base)
+        if first >= end:
+            return await self._cover(from_ns, before_ns, smaller)
+        return [
+            *await self._cover(from_ns, first, smaller),
+            *await self._stored(base, first, end),
+            *await self._cover(end, before_ns, smaller),
+        ]
+
+    async def _stored(self, interval: Interval, from_ns: int, end_ns: int) -> list[_Part]:
         async with self._pool.connection() as connection:
             rows = await read_candles(connection, interval, self.pair.symbol, _stretch(from_ns, end_ns))
         return [
@@ -203,9 +217,9 @@ class StoredHistory:
         decimals = self.pair.price_decimals
         vwap = (turnover / volume).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN)
         prices = parts[0].open, max(p.high for p in parts), min(p.low for p in parts), parts[-1].close
-        open_, high, low, close = (_padded(f"{price:f}", decimals) for price in prices)
+        open_, high, low, close = (number_text(f"{price:f}", decimals) for price in prices)
         return Bar(
-            start_ns, open_, high, low, close, f"{vwap:f}", _padded(f"{volume:f}", REST_VOLUME_DECIMALS),
+            start_ns, open_, high, low, close, f"{vwap:f}", number_text(f"{volume:f}", REST_VOLUME_DECIMALS),
             sum(part.trade_count for part in parts), f"{turnover:f}",
         )  # fmt: skip
 
@@ -227,18 +241,11 @@ def _row(
     return Row(
         trade_id,
         ns_of(timestamp),
-        _padded(price, REST_PRICE_DECIMALS),
-        _padded(volume, REST_VOLUME_DECIMALS),
+        number_text(price, REST_PRICE_DECIMALS),
+        number_text(volume, REST_VOLUME_DECIMALS),
         "s" if side == "sell" else "b",
         "m" if order_type == "market" else "l",
     )
-
-
-def _padded(text: str, decimals: int) -> str:
-    """A number with so many decimals at least."""
-    whole, _, part = text.partition(".")
-    part = part.rstrip("0").ljust(decimals, "0")
-    return f"{whole}.{part}" if part else whole
 
 
 def _stretch(from_ns: int, before_ns: int) -> Stretch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
@@ -26,6 +27,9 @@ IDLE_SECONDS = 60.0
 # Frames that wait for a socket: more than a sweep of every pair, and a bound for who does not read. A lone frame of
 # a busy second is a few hundred bytes.
 MAX_WAITING = 20_000
+
+# Who has so many waiting and takes none for so long does not read, and is closed.
+SLOW_SECONDS = 1.0
 
 CHANNELS = ("trade", "ohlc", "instrument")
 PRIVATE = ("executions", "balances", "level3")
@@ -87,7 +91,10 @@ class _Socket:
         self._websocket = websocket
         self._exchange = exchange
         self._feed = feed
-        self._waiting: asyncio.Queue[Frame] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[Frame] = asyncio.Queue()
+        self._is_sending = False
+        # Set whenever a frame was sent, and at the end.
+        self._moved = asyncio.Event()
         self._ending = asyncio.Event()
         self._close_code: int | None = None
         self._is_silent = False
@@ -97,14 +104,14 @@ class _Socket:
 
     async def live(self) -> None:
         """Talk until either side ends it; without a code there is no goodbye, as when a line breaks."""
-        await self.tell(status_frame(self._exchange.system, self._connection_id))
+        self.tell(status_frame(self._exchange.system, self._connection_id))
         self._feed.enter(self)
         tasks = [asyncio.create_task(each) for each in (self._send(), self._receive(), self._end())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # Whoever tells a frame finds the socket gone, and waits for no room in it.
-            self._ending.set()
+            self._end_it()
             await self._feed.leave(self)
             for task in tasks:
                 task.cancel()
@@ -112,43 +119,57 @@ class _Socket:
         for task in done:
             task.result()
         if self._close_code is not None:
-            await self._websocket.close(self._close_code)
+            # The other side may have gone in the meantime.
+            with suppress(WebSocketDisconnect):
+                await self._websocket.close(self._close_code)
 
     # --- what it is told -----------------------------------------------------------------------------------
 
-    async def tell(self, frame: Frame, waits: bool = True) -> None:
+    def tell(self, frame: Frame) -> None:
         """Queue a frame. Faults strike those with news: the frame is lost with the socket, or comes twice."""
         faults = self._exchange.faults
         if frame.is_news and faults.strikes("socket_drop"):
-            self._ending.set()
+            self._end_it()
         if frame.is_news and faults.strikes("socket_silence"):
             self._is_silent = True
-        copies = 2 if frame.is_news and faults.strikes("socket_duplicate") else 1
-        for _ in range(copies):
-            await self._queue(frame, waits)
-
-    async def _queue(self, frame: Frame, waits: bool) -> None:
         if self._ending.is_set() or self._is_silent:
             return
-        if not self._waiting.full():
-            self._waiting.put_nowait(frame)
-        elif waits:
-            putting = asyncio.ensure_future(self._waiting.put(frame))
-            ending = asyncio.ensure_future(self._ending.wait())
-            await asyncio.wait([putting, ending], return_when=asyncio.FIRST_COMPLETED)
-            putting.cancel()
-            ending.cancel()
-        else:
+        if self._waiting.qsize() >= 2 * MAX_WAITING:
+            # Answers and snapshots too are for those who read.
             self._close(TRY_AGAIN)
+        self._waiting.put_nowait(frame)
+        if frame.is_news and faults.strikes("socket_duplicate"):
+            self._waiting.put_nowait(frame)
+
+    async def room(self) -> None:
+        """Return when fewer than MAX_WAITING frames wait; who sends none for SLOW_SECONDS is closed."""
+        while self._waiting.qsize() >= MAX_WAITING and not self._ending.is_set():
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(SLOW_SECONDS):
+                    await self._moved.wait()
+            except TimeoutError:
+                self._close(TRY_AGAIN)
+
+    async def sent(self) -> None:
+        """Return when no frame waits any more, however slow the other side is."""
+        while (self._is_sending or not self._waiting.empty()) and not (
+            self._ending.is_set() or self._is_silent
+        ):
+            self._moved.clear()
+            await self._moved.wait()
 
     def tell_system(self, system: str) -> None:
         """The system is in maintenance now, or back."""
-        if not self._waiting.full() and not self._is_silent:
-            self._waiting.put_nowait(status_frame(system, self._connection_id))
+        self.tell(status_frame(system, self._connection_id))
 
     def _close(self, code: int) -> None:
         self._close_code = code
+        self._end_it()
+
+    def _end_it(self) -> None:
         self._ending.set()
+        self._moved.set()
 
     async def _end(self) -> None:
         """Wait for what ends the socket from our side, the server's own end included."""
@@ -171,10 +192,14 @@ class _Socket:
                 if not self._subscribed or self._is_silent:
                     continue
                 frame = Frame(HEARTBEAT)
+            self._is_sending = True
             try:
                 await self._websocket.send_text(frame.text)
             except WebSocketDisconnect:
                 return
+            finally:
+                self._is_sending = False
+                self._moved.set()
 
     # --- what it asks --------------------------------------------------------------------------------------
 
@@ -206,36 +231,36 @@ class _Socket:
         )
         match request.get("method"):
             case "ping":
-                await self.tell(answering.pong())
+                self.tell(answering.pong())
             case "subscribe" | "unsubscribe" as method:
                 try:
                     asked = _read(request.get("params"))
                 except Refusal as refusal:
-                    await self.tell(answering.refused(str(refusal)))
+                    self.tell(answering.refused(str(refusal)))
                     return
                 change = self._subscribe if method == "subscribe" else self._unsubscribe
                 for symbol in asked.symbols:
                     await change(asked, symbol, answering)
             case _:
-                await self.tell(answering.refused(MALFORMED))
+                self.tell(answering.refused(MALFORMED))
 
     async def _subscribe(self, asked: Asked, symbol: str, answering: Answering) -> None:
         if symbol and not self._is_listed(symbol):
             wrong = NOT_SUPPORTED if is_symbol(symbol) else NOT_ISO
-            await self.tell(answering.refused(f"{wrong}{symbol}", symbol))
+            self.tell(answering.refused(f"{wrong}{symbol}", symbol))
             return
         subscription = Subscription(asked.channel, symbol, asked.minutes)
-        await self.tell(answering.acknowledged(subscription, asked.snapshot))
+        self.tell(answering.acknowledged(subscription, asked.snapshot))
         await self._feed.subscribe(self, subscription, asked.snapshot)
         self._subscribed.add(subscription)
 
     async def _unsubscribe(self, asked: Asked, symbol: str, answering: Answering) -> None:
         subscription = Subscription(asked.channel, symbol, asked.minutes)
         if not await self._feed.unsubscribe(self, subscription):
-            await self.tell(answering.refused(NOT_SUBSCRIBED, symbol))
+            self.tell(answering.refused(NOT_SUBSCRIBED, symbol))
             return
         self._subscribed.discard(subscription)
-        await self.tell(answering.acknowledged(subscription, snapshot=False))
+        self.tell(answering.acknowledged(subscription, snapshot=False))
 
     def _is_listed(self, symbol: str) -> bool:
         """Sockets know a pair by its symbol alone, in that very spelling."""

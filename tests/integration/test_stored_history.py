@@ -23,7 +23,7 @@ from krakendata.replay.stored_history import StoredHistory
 from krakendata.storage.pool import Pool
 from krakendata.types import NS_PER_MINUTE, NS_PER_SECOND, ns_of
 from tests.archive_files import write_lines
-from tests.fix_storage import NOW, TRADES_LINE, Store
+from tests.fix_storage import FENCE, NOW, TRADES_LINE, Store
 from tests.fix_trading import Replay, as_rest_ns, history
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,6 +101,33 @@ async def test_candles_are_those_of_the_exchange_at_any_moment(replay: Replay, p
             assert exact(await stored.bars(minutes, first, now)) == exact(
                 await real.bars(minutes, first, now)
             )
+
+
+async def test_behind_the_fence_the_forming_candle_is_made_of_smaller_ones(
+    replay: Replay, pool: Pool
+) -> None:
+    stored, real = await opened(pool, replay), replay.exchange.histories[THIN]
+    now = ns_of(FENCE - 2 * DAY + timedelta(hours=17))
+    for minutes in (60, 240, 1440, 10080):
+        first = now // (minutes * NS_PER_MINUTE) * minutes * NS_PER_MINUTE
+        assert exact(await stored.bars(minutes, first, now)) == exact(await real.bars(minutes, first, now))
+
+
+async def test_a_day_may_begin_at_any_moment(replay: Replay, pool: Pool) -> None:
+    stored, real = await opened(pool, replay), replay.exchange.histories[THIN]
+    end = ns_of(MOMENT)
+    start = end - 1440 * NS_PER_MINUTE
+    assert exact(await stored.bars(1440, start, end)) == exact(await real.bars(1440, start, end))
+
+
+async def test_the_first_trade_is_served_whatever_its_nanosecond(
+    store: Store, pool: Pool, tmp_path: Any
+) -> None:
+    at = int((NOW - 2 * DAY).timestamp())
+    lines = [f"{at}.123456789,10.0,1.0,b,l,,1", f"{at + 1}.5,11.0,1.0,s,m,,2"]
+    await store.import_files(write_lines(tmp_path / "BCHEUR.csv", lines))
+    stored = await StoredHistory.open(pool, history(THIN).pair, None, None)
+    assert [row.trade_id for row in await stored.oldest(0, EVER, 10)] == [1, 2]
 
 
 async def test_where_retention_dropped_the_trades_candles_remain(replay: Replay, pool: Pool) -> None:

@@ -50,7 +50,7 @@ class Command(BaseCommand):
         parser.add_argument("--generated", action="store_true", help="a made-up market, and no database")
         parser.add_argument("--seed", type=int, default=1, help="of the made-up market, and of faults (1)")
         parser.add_argument("--since", type=utc_moment, metavar="TIME", help="history from here on")
-        parser.add_argument("--until", type=utc_moment, metavar="TIME", help="history up to here")
+        parser.add_argument("--until", type=utc_moment, metavar="TIME", help="stored history up to here")
         parser.add_argument(
             "--start", type=utc_moment, metavar="TIME",
             help="what time it is when it starts; default: where the history begins, or with --generated: now",
@@ -118,7 +118,7 @@ class Command(BaseCommand):
         stack.push_async_callback(pool.close)
         found = await stored(pool, options)
         first = moment_of(min(history.listed_ns for history in found))
-        return found, options["start"] or options["since"] or first
+        return found, options["start"] or first
 
     async def tell_on(self, exchange: ReplayExchange) -> None:
         """Say now and then what time it is and who asked what."""
@@ -144,11 +144,13 @@ def generated(options: dict[str, Any]) -> tuple[Sequence[History], datetime]:
     since = options["since"] or start - timedelta(days=GENERATED_DAYS)
     if since >= start:
         raise ValueError("--since has to be before --start.")
+    if options["until"] is not None:
+        raise ValueError("--until cuts stored history off; a made-up market goes on for ever.")
     symbols = [Symbols().resolve(name) for name in options["symbols"]] or list(GENERATED_PAIRS)
     unknown = [symbol for symbol in symbols if symbol not in GENERATED_PAIRS]
     if unknown:
         raise ValueError(f"There is no made-up pair {unknown[0]}; choose from {', '.join(GENERATED_PAIRS)}.")
-    return generated_market(since, options["until"] or start, options["seed"], symbols), start
+    return generated_market(since, start, options["seed"], symbols), start
 
 
 async def stored(pool: Pool, options: dict[str, Any]) -> list[StoredHistory]:
