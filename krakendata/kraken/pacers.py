@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 # Pacing may never hold up what it paces: a Redis that says nothing for a second is away.
 REDIS_SECONDS = 1.0
 
+# A Redis that is away is not asked again for so long: each question to one that hangs costs REDIS_SECONDS.
+AWAY_SECONDS = 5.0
+
 # How long an idle counter is kept: what a refusal left behind is undone by answers long before.
 KEPT_SECONDS = 3600
 
@@ -78,7 +81,7 @@ class RedisPacer(LocalPacer):
     """Paces every process that shares a Redis, by the Redis's own clock.
 
     `exchange` names the counters: processes that ask another exchange (a replay) have others. While Redis is
-    away each process paces its own calls; that is logged once, and each call tries Redis again.
+    away each process paces its own calls; that is logged once, and Redis is tried again every few seconds.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class RedisPacer(LocalPacer):
         # Tasks of one process take turns here, instead of undoing each other's transactions.
         self._turn = asyncio.Lock()
         self._is_away = False
+        self._asked_again_at = 0.0
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -108,12 +112,15 @@ class RedisPacer(LocalPacer):
         await self._redis.aclose()
 
     async def _change(self, pair: str | None, change: Change) -> float:
+        if self._is_away and self._clock() < self._asked_again_at:
+            return await super()._change(pair, change)
         try:
             async with self._turn:
                 if self._is_away:
                     await self._share_blocks()
                 seconds = await self._change_shared(counters(pair), change)
         except (RedisError, OSError) as error:
+            self._asked_again_at = self._clock() + AWAY_SECONDS
             if not self._is_away:
                 self._is_away = True
                 logger.warning(

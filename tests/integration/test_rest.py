@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 
 from config.env import ROOT
 from krakendata.errors import KrakenError, RateLimited, Refused, Unavailable
+from krakendata.kraken import pacers
 from krakendata.kraken import rest as rest_module
 from krakendata.kraken.pacers import LocalPacer, RedisPacer
 from krakendata.kraken.pacing import Limits
@@ -510,8 +511,32 @@ async def gate_to(url: str) -> AsyncIterator[Gate]:
     await gate.shut()
 
 
+@pytest.fixture
+def asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a Redis that was away at each call."""
+    monkeypatch.setattr(pacers, "AWAY_SECONDS", 0.0)
+
+
+async def test_a_redis_that_hangs_is_not_asked_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacers, "AWAY_SECONDS", 3600.0)
+    asked = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(writer)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as hanging:
+        port = hanging.sockets[0].getsockname()[1]
+        async with RedisPacer(f"redis://127.0.0.1:{port}/0", Limits(0, 0), exchange="test") as pacer:
+            for _ in range(50):
+                await pacer.wait("XBTUSD")
+    # One question, asked twice.
+    assert len(asked) == 2
+
+
 async def test_while_redis_is_away_a_process_paces_itself_and_returns_when_it_is_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, asked_at_once: None
 ) -> None:
     caplog.set_level(logging.INFO, "krakendata.kraken.pacers")
     slept: list[float] = []
@@ -544,7 +569,9 @@ class Waits(Exception):
     """A pacer would wait so many seconds."""
 
 
-async def test_what_was_refused_while_redis_was_away_holds_for_all_when_it_is_back() -> None:
+async def test_what_was_refused_while_redis_was_away_holds_for_all_when_it_is_back(
+    asked_at_once: None,
+) -> None:
     async def sleep(seconds: float) -> None:
         raise Waits(seconds)
 
