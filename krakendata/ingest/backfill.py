@@ -124,8 +124,7 @@ class KrakenTradesBackfill:
 
             async def backfill(symbol: str) -> BackfillReport:
                 async with places:
-                    altname = pairs.altname(symbol)
-                    history = _PairHistory(self, writers, symbol, altname, since, until, newest_first)
+                    history = _PairHistory(self, writers, symbol, pairs, since, until, newest_first)
                     return await history.backfill()
 
             async with asyncio.TaskGroup() as tasks:
@@ -141,7 +140,7 @@ class _PairHistory:
         deed: KrakenTradesBackfill,
         writers: Writers,
         symbol: str,
-        altname: str,
+        pairs: Symbols,
         since: datetime | None,
         until: datetime | None,
         newest_first: bool,
@@ -149,7 +148,7 @@ class _PairHistory:
         self._deed = deed
         self._writers = writers
         self._symbol = symbol
-        self._altname = altname
+        self._pairs = pairs
         self._since = since
         self._until = until
         self._newest_first = newest_first
@@ -200,12 +199,13 @@ class _PairHistory:
                     raise Stopped from failure
 
     async def _fill(self) -> None:
+        altname = self._pairs.altname(self._symbol)
         run_id = await self._job.run()
         gaps = await self._gaps()
         writer = PageWriter(self._writers, self._symbol, run_id, self._deed.max_rejects_kept)
         pair = PairBackfill(
             self._deed.rest,
-            self._altname,
+            altname,
             writer,
             clock=self._deed.clock,
             written=self._written,

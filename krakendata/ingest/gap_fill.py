@@ -142,8 +142,7 @@ class GapFiller:
 
             async def fill(symbol: str, start: datetime | None) -> GapReport:
                 async with places:
-                    altname = pairs.altname(symbol)
-                    gaps = _PairGaps(self._pass, writers, symbol, altname, start, until, choose)
+                    gaps = _PairGaps(self._pass, writers, symbol, pairs, start, until, choose)
                     return await gaps.fill()
 
             async with asyncio.TaskGroup() as tasks:
@@ -178,7 +177,7 @@ class _PairGaps:
         shared: _Pass,
         writers: Writers,
         symbol: str,
-        altname: str,
+        pairs: Symbols,
         since: datetime | None,
         until: datetime | None,
         choose: Choose,
@@ -186,7 +185,7 @@ class _PairGaps:
         self._shared = shared
         self._writers = writers
         self._symbol = symbol
-        self._altname = altname
+        self._pairs = pairs
         self._since = since
         self._until = until
         self._choose = choose
@@ -221,7 +220,7 @@ class _PairGaps:
         )
         pair = PairBackfill(
             self._shared.rest,
-            self._altname,
+            self._pairs.altname(self._symbol),
             writer,
             clock=self._shared.clock,
             written=self._written,
@@ -253,7 +252,8 @@ class _PairGaps:
         return is_short and not is_one_page and gap.stretch.start >= self._shared.clock() - CANDLES_REACH
 
     async def _fill_candles(self, stretch: Stretch, run_id: int) -> None:
-        answer = await ask(lambda: self._shared.rest.candles(self._altname, INTERVAL_MINUTES))
+        altname = self._pairs.altname(self._symbol)
+        answer = await ask(lambda: self._shared.rest.candles(altname, INTERVAL_MINUTES))
         while True:
             async with self._writers.connection() as connection:
                 lines = await read_lines(connection)

@@ -317,6 +317,21 @@ async def test_a_pair_that_fails_stops_no_other_and_is_reported(replaying: Calla
         await replay.assert_held(symbol)
 
 
+async def test_a_pair_whose_name_is_anothers_today_stops_no_other(replaying: Callable[..., Any]) -> None:
+    replay = await replaying(busy(), busy(OTHER))
+    await replay.store.connection.execute(
+        "UPDATE pairs SET status = 'delisted', altname = (SELECT altname FROM pairs WHERE symbol = %s) "
+        "WHERE symbol = %s",
+        [OTHER, BUSY],
+    )
+    backfills = await KrakenTradesBackfill(**replay.deed()).backfill_symbols([BUSY, OTHER])
+    fills = await fill(replay, BUSY, OTHER, before_beginning=True)
+    for refused, other in (backfills, fills):
+        assert (refused.state, refused.transient, other.state) == ("failed", False, "done")
+        assert OTHER in refused.error
+    await replay.assert_held(OTHER)
+
+
 async def test_an_exchange_in_maintenance_is_a_failure_that_another_try_may_mend(
     replaying: Callable[..., Any],
 ) -> None:
