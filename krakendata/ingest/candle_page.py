@@ -1,7 +1,7 @@
 """A page of REST candles as a block for the door: the closed minutes of a stretch, until their trades are here."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -15,6 +15,9 @@ from krakendata.validation import Rejection, validate_rest_candle
 # Where a rejected row came from, for the operator who looks at it.
 PLACE = "REST OHLC"
 
+# The latest second that Python has a date for.
+LATEST_SECONDS = int(datetime.max.replace(tzinfo=UTC).timestamp())
+
 INTERVAL_MINUTES = 1
 MINUTE = timedelta(minutes=INTERVAL_MINUTES)
 
@@ -22,25 +25,37 @@ MINUTE = timedelta(minutes=INTERVAL_MINUTES)
 def candle_page_block(
     rows: Sequence[object], symbol: str, stretch: Stretch, lines: Lines, now: datetime
 ) -> Block | None:
-    """The minutes of `stretch` in a page's rows; None where the page has none.
+    """The minutes of `stretch` in a page's rows, and those rejected; None where the page has neither.
 
-    The last row is still forming and is left out. Minutes without trades are no records (kraken-facts 0.3); that the
+    Rows outside the stretch are nobody's concern, whatever is wrong with them; one whose time cannot be read may be
+    inside. The last row is still forming and is left out. Minutes without trades are no records (kraken-facts 0.3); that the
     page covered them is what the ledger notes.
     """
     candles: list[HistoricalCandle] = []
     rejects = []
     for line, row in enumerate(rows[:-1], start=1):
+        start = _start_of(row)
+        if start is not None and not stretch.start - MINUTE < start <= stretch.end - MINUTE:
+            continue
         verdict = validate_rest_candle(row, symbol, INTERVAL_MINUTES, now)
         if isinstance(verdict, Rejection):
             rejects.append(Reject(verdict, PLACE, line))
-        elif stretch.start - MINUTE < verdict.timestamp <= stretch.end - MINUTE:
+        else:
             candles.append(verdict)
     if not candles:
-        return None
+        return Block(symbol, lines, len(rejects), rejects=rejects) if rejects else None
     traded = [candle for candle in candles if candle.trade_count]
     first, last = candles[0].timestamp, candles[-1].timestamp
     block = CandleBlock(INTERVAL_MINUTES, _csv(traded), len(traded), first, last)
     return Block(symbol, lines, len(traded) + len(rejects), candles=block, rejects=rejects)
+
+
+def _start_of(row: object) -> datetime | None:
+    """When a row's minute begins, if it says so."""
+    seconds = row[0] if isinstance(row, tuple) and row else None
+    if not isinstance(seconds, int) or not 0 <= seconds <= LATEST_SECONDS:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _csv(candles: Sequence[HistoricalCandle]) -> bytes:
