@@ -85,7 +85,7 @@ class _Jump:
 class Target:
     """Where a walk ends: with the id `until_id` or with the first trade at `until_ns`, whichever comes first.
 
-    `before_id` is the first id known beyond: rows behind it are not wanted. Ids missing before trades younger than
+    `before_id` is the first id known beyond, `before_ns` its time: rows behind it are not wanted. Ids missing before trades younger than
     `settled_ns` may still appear, and are never called absent.
     """
 
@@ -93,6 +93,7 @@ class Target:
     until_ns: int | None = None
     before_id: int | None = None
     settled_ns: int = 0
+    before_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -110,6 +111,7 @@ class Walk:
     is_done: bool = field(init=False, default=False)
     _jumps: dict[IdRange, _Jump] = field(init=False, default_factory=dict)
     _idle: int = field(init=False, default=0)
+    _is_blind: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.since = self._place()
@@ -127,8 +129,10 @@ class Walk:
         stop, absent = self._follow(ids, rows)
         kept = self._without_known(rows if stop is None else _before(rows, stop))
         advanced = self._advance(ids, kept, stop)
+        shows_none = not ids and not any(ids_of(answer))
+        self._is_blind = not advanced and (self._is_blind or (shows_none and answer.read >= PAGE_ROWS))
         self._settle()
-        self._move(advanced, stop, last, answer, is_beyond=not ids and bool([*ids_of(answer)]))
+        self._move(advanced, stop, last, answer, is_beyond=not ids and not shows_none)
         self._jumps = {
             missing: jump for missing, jump in self._jumps.items() if missing.last_id > (self.last_id or 0)
         }
@@ -140,6 +144,10 @@ class Walk:
         shown, last = {*ids}, self.last_id
         for number in ids:
             if last is not None and number > last + 1:
+                if self._is_blind:
+                    # Whole pages without an id lie between: no answer can show both sides, and it stays a gap.
+                    last = number
+                    continue
                 missing = IdRange(last + 1, number - 1)
                 jump = self._jumps.setdefault(missing, _Jump())
                 jump.note(ids, (last in shown or last == 0) and self._begins_before(last, rows))
@@ -163,7 +171,9 @@ class Walk:
     def _is_settled(self, number: int, rows: TradeRows) -> bool:
         """Whether what is missing before a trade cannot merely be late."""
         times = rows.frame.filter(pl.col("trade_id") >= number)["ns"]
-        return not times.is_empty() and int(times[0]) < self.target.settled_ns
+        # Where what is known beyond is a rejected trade, no sound one is left.
+        ns = self.target.before_ns if times.is_empty() else int(times[0])
+        return ns is not None and ns < self.target.settled_ns
 
     def _advance(self, ids: list[int], kept: TradeRows, stop: int | None) -> bool:
         """Move to the last id before `stop`; whether there was a new one, or a jump to ask about."""
@@ -271,7 +281,8 @@ def _numbers_between(
     """Ids for the lines without one that lie between lines that have one; None where their number does not fit.
 
     Lines that are left out will be met again: those behind the last known id with the trade that comes next, those
-    before the first one by whoever comes from there. Of the latter, what is not behind `last_id` was met before.
+    before the first one by whoever comes from there. Of the latter, what is not behind `last_id` was met before, and
+    fewer than are missing may be the end of what the page before had.
     """
     numbers: dict[int, int | None] = {}
     group: list[int] = []
@@ -285,9 +296,10 @@ def _numbers_between(
         if is_first:
             group = group[max(0, len(group) - step) :] if step > 0 else []
         fits = len(group) == step
-        numbers.update(
-            (each, known[line] - len(group) + place if fits else None) for place, each in enumerate(group)
-        )
+        if fits or not is_first:
+            numbers.update(
+                (each, known[line] - len(group) + place if fits else None) for place, each in enumerate(group)
+            )
         before, group, is_first = known[line], [], False
     return numbers
 

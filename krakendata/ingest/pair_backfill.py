@@ -261,7 +261,7 @@ class PairBackfill:
         """Where a walk ends: with the id before `before`, or with `until_id`, or at a time."""
         settled_ns = ns_of(self._clock() - SETTLED_AFTER)
         if before is not None:
-            return Target(before.trade_id - 1, until_ns, before.trade_id, settled_ns)
+            return Target(before.trade_id - 1, until_ns, before.trade_id, settled_ns, before.ns)
         return Target(until_id, until_ns, None, settled_ns)
 
     async def _ask_newest(self) -> Answer:

@@ -307,3 +307,24 @@ def test_a_long_hole_of_a_busy_pair_costs_a_few_questions() -> None:
     walk = Walk(14_999, trades[14_998][1], Target(until_id=19_999, settled_ns=SETTLED))
     assert absent(follow(walk, answers)) == [IdRange(15_000, 15_000)]
     assert len(answers.asked) <= 6 + 20
+
+
+def test_ids_missing_before_a_known_trade_that_was_refused_are_absent() -> None:
+    trades = [(number, START_NS + number * SECOND) for number in (*range(1, 15), *range(20, 30))]
+    target = Target(until_id=19, before_id=20, settled_ns=SETTLED, before_ns=START_NS + 21 * SECOND)
+    answers = Answers(trades, zero_price=frozenset({20}))
+    assert absent(follow(Walk(14, trades[13][1], target), answers)) == [IdRange(15, 19)]
+
+
+@pytest.mark.parametrize("before_id", [None, 7_001])
+@pytest.mark.parametrize("inclusive", [True, False])
+def test_thousands_of_rows_without_an_id_are_passed_once_and_stay_a_gap(
+    inclusive: bool, before_id: int | None
+) -> None:
+    trades = [(number, START_NS + number * SECOND) for number in range(1, 7_101)]
+    until = before_id - 1 if before_id else 7_100
+    answers = Answers(trades, inclusive, id_zero=frozenset(range(100, 7_001)))
+    taken = follow(Walk(0, None, Target(until_id=until, before_id=before_id, settled_ns=SETTLED)), answers)
+    assert {*ids(taken)} == {*range(1, 100), *range(7_001, (before_id or 7_100) + 1)}
+    assert (absent(taken), rejected(taken)) == ([], [])
+    assert len(answers.asked) < 12
