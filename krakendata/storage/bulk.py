@@ -10,6 +10,7 @@ from psycopg import AsyncConnection, errors
 from krakendata.gaps import IdRange, TradeCheck
 from krakendata.storage.ledger import HeldRun, Lines, read_lines
 from krakendata.storage.sql import query
+from krakendata.types import ns_of
 from krakendata.validation import Rejection
 
 
@@ -260,13 +261,16 @@ async def _merge_candles(
     The second number says how many of those stored took the place of others.
     """
     span = {"symbol": symbol, "first": block.first, "last": block.last}
-    if block.interval_minutes == 1 and block.first >= lines.candles:
+    is_exact = block.interval_minutes == 1 and await _has_exact_trades(connection, symbol, block)
+    if block.interval_minutes == 1 and block.first >= lines.candles and not is_exact:
         cursor = await connection.execute(query("has_candles"), span)
         if await cursor.fetchone() == (False,):
             await _copy(connection, "copy_candles", block.candles)
             await connection.execute(query("mark_dirty"), span)
             return Counts(stored=block.rows), 0
     await _copy(connection, "copy_staged_given_candles", block.candles)
+    if is_exact:
+        await connection.execute(query("drop_staged_proven"))
     if block.interval_minutes == 1:
         cursor = await connection.execute(query("merge_staged_candles"))
         stored, folded, duplicate, replaced = await _one_row(cursor)
@@ -274,6 +278,13 @@ async def _merge_candles(
     cursor = await connection.execute(query("merge_coarse_candles"), {"interval": block.interval_minutes})
     stored, duplicate, replaced = await _one_row(cursor)
     return Counts(stored=stored, duplicate=duplicate), replaced
+
+
+async def _has_exact_trades(connection: AsyncConnection[Any], symbol: str, block: CandleBlock) -> bool:
+    """Whether trades with ids are held of the block's time."""
+    span = {"symbol": symbol, "first_ns": ns_of(block.first), "last_ns": ns_of(block.last)}
+    cursor = await connection.execute(query("has_exact_trades"), span)
+    return await cursor.fetchone() == (True,)
 
 
 async def _write_rejects(

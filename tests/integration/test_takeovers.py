@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,22 @@ async def test_an_exact_minute_in_two_pieces_beside_given_ones_is_whole_below_th
     exact = sum(trade.ns < ns_of(start + 3 * MINUTE) for trade in trades)
     assert first.trade_count == exact + sum(minute.trade_count for minute in given)
     assert (first.open, first.close) == (trades[0].price, given[-1].close)
+
+
+@pytest.mark.parametrize("start", [FENCE - 9 * DAY, FENCE + 9 * DAY, START])
+async def test_minutes_that_are_given_afterwards_add_nothing_to_quiet_ones(
+    store: Store, tmp_path: Path, start: datetime
+) -> None:
+    trades = [
+        replace(each, ns=ns_of(start + n * 20 * SECOND + (DAY if n >= 15 else 0 * DAY)))
+        for n, each in enumerate(every(20, 30, first_id=1))
+    ]
+    await store.import_files(write_trades(tmp_path / "XBTUSD.csv", trades))
+    given = made_minutes(start + MINUTE, start + 20 * MINUTE)
+    report = await store.import_files(write_candles(tmp_path / "XBTUSD_1.csv", given))
+    assert (report.counts.read, report.counts.duplicate) == (19, 19)
+    for interval in ("5m", "15m", "1h", "1d", "1w"):
+        assert (await store.candles(interval)) == fold_candles(fold_trades(trades), interval)
 
 
 @pytest.mark.parametrize("quiet", [5 * MINUTE, DAY])

@@ -102,6 +102,16 @@ FROM STDIN (FORMAT csv)
 SELECT EXISTS (SELECT FROM candles WHERE symbol = %(symbol)s AND interval_minutes = 1
                AND timestamp BETWEEN %(first)s AND %(last)s)
 
+-- name: has_exact_trades
+SELECT EXISTS (SELECT FROM trade_runs WHERE symbol = %(symbol)s AND first_id > 0
+               AND first_ns <= %(last_ns)s AND last_ns >= %(first_ns)s)
+
+-- name: drop_staged_proven
+-- Given minutes inside a run of exact ids: what the run's trades say is all there is.
+DELETE FROM staged_candles n USING trade_runs r
+WHERE n.first_id IS NULL AND r.symbol = n.symbol AND r.first_id > 0
+  AND ns_timestamp(r.first_ns) < n.timestamp AND ns_timestamp(r.last_ns) >= n.timestamp + INTERVAL '1 minute'
+
 -- name: mark_dirty
 SELECT mark_dirty(%(symbol)s, %(first)s, %(last)s::timestamptz + INTERVAL '1 minute')
 
