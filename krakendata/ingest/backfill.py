@@ -156,6 +156,7 @@ class _PairHistory:
         self._total: int | None = None
         self._unrefreshed = 0
         self._calls = 0
+        self._answered = 0
 
     async def backfill(self) -> BackfillReport:
         started = time.monotonic()
@@ -237,8 +238,9 @@ class _PairHistory:
         self._total = self._done + ids
         await self._writers.set_run_total(run_id, self._done, self._total)
 
-    async def _written(self, counts: Counts) -> None:
+    async def _written(self, counts: Counts, answered: int) -> None:
         self._job.counts += counts
+        self._answered += answered
         self._unrefreshed += counts.read
         if self._unrefreshed >= REFRESH_EVERY:
             self._unrefreshed = 0
@@ -249,7 +251,7 @@ class _PairHistory:
     def _done(self) -> int:
         """The ids that are answered for by now."""
         counts = self._job.counts
-        return counts.stored + counts.folded + counts.rejected
+        return counts.stored + counts.folded + self._answered
 
     def _tell(self, message: str = "") -> None:
         self._deed.report(BackfillProgress(self._symbol, self._done, self._total, self._job.counts, message))

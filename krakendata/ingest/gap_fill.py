@@ -273,7 +273,7 @@ class _PairGaps:
             self._symbol, f"{self._symbol}: {counts.stored} minutes at once, their trades follow."
         )
 
-    async def _written(self, counts: Counts) -> None:
+    async def _written(self, counts: Counts, _answered: int) -> None:
         self._job.counts += counts
         self._shared.rows += counts.read
         self._shared.tell(self._symbol)

@@ -50,6 +50,12 @@ class Taken:
     rows: TradeRows
     absent: tuple[IdRange, ...] = ()
 
+    @property
+    def answered(self) -> int:
+        """How many ids are answered for without a trade: absent ones, and rejected ones that are known."""
+        absent = sum(each.last_id - each.first_id + 1 for each in self.absent)
+        return absent + len(_named(self.rows.rejections))
+
 
 @dataclass(slots=True)
 class _Jump:

@@ -84,7 +84,9 @@ class Stopped(Exception):
 
 
 class PairBackfill:
-    """Fills gaps of one pair; `writer` is where its pages go, and `written` is told after each block.
+    """Fills gaps of one pair; `writer` is where its pages go.
+
+    After each block `written` is told what became of its rows, and how many ids are answered for without a trade.
 
     `pair` is the altname, which the exchange is asked for. `should_stop` is looked at between pages. `calls` counts
     the answers of the exchange.
@@ -97,7 +99,7 @@ class PairBackfill:
         writer: PageWriter,
         *,
         clock: Callable[[], datetime],
-        written: Callable[[Counts], Awaitable[None]],
+        written: Callable[[Counts, int], Awaitable[None]],
         should_stop: Callable[[], bool],
     ) -> None:
         self._rest = rest
@@ -325,7 +327,8 @@ class PairBackfill:
             answer = None
 
     async def _write(self, taken: list[Taken], *, is_end: bool, check: TradeCheck | None = None) -> None:
-        await self._written(await self._writer.write(taken, is_end=is_end, check=check))
+        counts = await self._writer.write(taken, is_end=is_end, check=check)
+        await self._written(counts, sum(each.answered for each in taken))
 
 
 def _joins(after: Edge | None, answer: Answer) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from krakendata.gaps import Stretch, coverage_of
-from krakendata.ingest.backfill import KrakenTradesBackfill
+from krakendata.ingest.backfill import BackfillProgress, KrakenTradesBackfill
 from krakendata.ingest.gap_fill import GapFiller
 from krakendata.storage.queries import read_ledger
 from krakendata.types import EPOCH
@@ -75,3 +75,12 @@ async def test_a_newest_trade_that_is_refused_ends_the_tail_as_well(
     await replay.assert_held(BUSY)
     (again,) = await GapFiller(**replay.deed()).fill_all_gaps([BUSY])
     assert again.gaps == 0
+
+
+async def test_the_progress_counts_the_ids_that_the_exchange_lacks(replaying: Callable[..., Any]) -> None:
+    replay = await replaying(history(BUSY, start=NOW - timedelta(days=2), absent_every=50))
+    seen: list[BackfillProgress] = []
+    await KrakenTradesBackfill(**replay.deed(report=seen.append)).backfill_symbol(BUSY)
+    assert replay.exchange.absent_ids(BUSY)
+    assert seen[-1].done == seen[-1].total == replay.sound(BUSY)[-1].trade_id
+    assert await replay.store.fetch("SELECT done FROM sync_runs WHERE kind = 'backfill'") == [seen[-1].done]
