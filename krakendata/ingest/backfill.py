@@ -49,7 +49,8 @@ class BackfillReport:
     """What a backfill did for one pair.
 
     `state` is "done", "stopped", "failed" (then `error` is a sentence and `transient` tells whether another try may
-    help) or "busy" (another import or backfill of the pair is at work). `calls` counts questions to the exchange.
+    help) or "busy" (another import or backfill of the pair is at work). `calls` counts questions to the exchange,
+    `left` the gaps between trades that it could not fill.
     """
 
     symbol: str
@@ -60,6 +61,7 @@ class BackfillReport:
     transient: bool = False
     calls: int = 0
     seconds: float = 0.0
+    left: int = 0
 
 
 class KrakenTradesBackfill:
@@ -157,13 +159,14 @@ class _PairHistory:
         self._unrefreshed = 0
         self._calls = 0
         self._answered = 0
+        self._left = 0
 
     async def backfill(self) -> BackfillReport:
         started = time.monotonic()
         outcome = await self._job.do(self._fill_patiently, self._lock)
         return BackfillReport(
             self._symbol, outcome.state, self._job.run_id, self._job.counts, outcome.error, outcome.transient,
-            self._calls, time.monotonic() - started,
+            self._calls, time.monotonic() - started, self._left,
         )  # fmt: skip
 
     def _facts(self) -> dict[str, Any]:
@@ -216,6 +219,7 @@ class _PairHistory:
             await self._estimate(run_id, gaps, pair)
             for gap in reversed(gaps) if self._newest_first else gaps:
                 await pair.fill(gap, self._since, self._until, self._newest_first)
+            self._left = sum(gap.before is not None for gap in await self._gaps()) if gaps else 0
         finally:
             self._calls += pair.calls
 

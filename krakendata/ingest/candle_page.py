@@ -28,8 +28,8 @@ def candle_page_block(
     """The minutes of `stretch` in a page's rows, and those rejected; None where the page has neither.
 
     Rows outside the stretch are nobody's concern, whatever is wrong with them; one whose time cannot be read may be
-    inside. The last row is still forming and is left out. Minutes without trades are no records (kraken-facts 0.3); that the
-    page covered them is what the ledger notes.
+    inside. The last row is still forming and is left out. Minutes without trades are no records (kraken-facts 0.3);
+    that the page covered them is what the ledger notes.
     """
     candles: list[HistoricalCandle] = []
     rejects = []

@@ -44,7 +44,8 @@ class GapReport:
 
     `state` is "done", "stopped", "failed" (then `error` is a sentence and `transient` tells whether another try may
     help) or "busy" (an import or backfill of the pair is at work). `gaps` counts those that were due; `candles` those
-    written ahead of their trades; `trades` is what became of the trades that were read.
+    written ahead of their trades; `trades` is what became of the trades that were read. `left` counts the gaps that the
+    exchange could not fill: another look asks again.
     """
 
     symbol: str
@@ -54,6 +55,7 @@ class GapReport:
     trades: Counts = field(default_factory=Counts)
     error: str = ""
     transient: bool = False
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class GapFiller:
 
     `database` is an address or psycopg's connection arguments, `rest` a client that is open. A pair that another
     import or backfill works on is left to it, unless `waits`. A run is recorded only where more than the usual tail
-    was filled. `report` is told the progress, `should_stop` asked between pages; `clock` gives aware UTC.
+    was written. `report` is told the progress, `should_stop` asked between pages; `clock` gives aware UTC.
     """
 
     def __init__(
@@ -192,7 +194,9 @@ class _PairGaps:
         facts = {"symbol": symbol, "by": shared.by}
         self._job = PairJob(writers, symbol, RUN_KIND, facts, shared.clock)
         self._gaps = 0
+        self._left = 0
         self._candles = 0
+        self._is_recorded = False
 
     async def fill(self) -> GapReport:
         outcome = await self._job.do(self._fill_chosen, self._lock)
@@ -204,6 +208,7 @@ class _PairGaps:
             self._job.counts,
             outcome.error,
             outcome.transient,
+            self._left,
         )
 
     async def _lock(self) -> bool:
@@ -218,6 +223,11 @@ class _PairGaps:
         writer = PageWriter(
             self._writers, self._symbol, None, self._shared.max_rejects_kept, start_run=self._job.run
         )
+
+        async def begin_run() -> None:
+            if self._is_recorded:
+                writer.run_id = await self._job.run()
+
         pair = PairBackfill(
             self._shared.rest,
             self._pairs.altname(self._symbol),
@@ -225,11 +235,13 @@ class _PairGaps:
             clock=self._shared.clock,
             written=self._written,
             should_stop=self._shared.should_stop,
+            begin=begin_run,
         )
         for gap in reversed(gaps):
-            await self._fill_one(gap, pair, writer)
+            await self._fill_one(gap, pair)
             self._shared.done += 1
             self._shared.tell(self._symbol)
+        self._left = sum(gap.before is not None for gap in self._choose(await self._find()))
 
     async def _find(self) -> list[Gap]:
         now = self._shared.clock()
@@ -237,13 +249,14 @@ class _PairGaps:
             ledger = await read_ledger(connection, self._symbol, Stretch(EPOCH, now))
         return gaps_of(ledger, self._since, min(now, self._until or now))
 
-    async def _fill_one(self, gap: Gap, pair: PairBackfill, writer: PageWriter) -> None:
-        """The usual tail in one call; else candles first where they reach, and the trades."""
+    async def _fill_one(self, gap: Gap, pair: PairBackfill) -> None:
+        """The usual tail in one call, unrecorded; else candles first where they reach, and the trades."""
+        self._is_recorded = False
         if gap.before is None and self._until is None and await pair.fill_near_tail(gap.after):
             return
-        writer.run_id = await self._job.run()
+        self._is_recorded = True
         if self._wants_candles(gap):
-            await self._fill_candles(gap.stretch, writer.run_id)
+            await self._fill_candles(gap.stretch)
         await pair.fill(gap, self._since, self._until, newest_first=False)
 
     def _wants_candles(self, gap: Gap) -> bool:
@@ -251,7 +264,7 @@ class _PairGaps:
         is_short = gap.stretch.end - gap.stretch.start < SHORT_GAP
         return is_short and not is_one_page and gap.stretch.start >= self._shared.clock() - CANDLES_REACH
 
-    async def _fill_candles(self, stretch: Stretch, run_id: int) -> None:
+    async def _fill_candles(self, stretch: Stretch) -> None:
         altname = self._pairs.altname(self._symbol)
         answer = await ask(lambda: self._shared.rest.candles(altname, INTERVAL_MINUTES))
         while True:
@@ -262,6 +275,7 @@ class _PairGaps:
                 )
                 if block is None:
                     return
+                run_id = await self._job.run()
                 try:
                     counts = await write_block(connection, block, run_id, self._shared.max_rejects_kept)
                 except BlockOutdated:

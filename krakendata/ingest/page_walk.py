@@ -44,11 +44,12 @@ PAGE_ROWS = 1_000
 class Taken:
     """What of an answer is to be written: its rows up to where it had to be asked again, and ids the exchange lacks.
 
-    `rows.read` counts these rows alone; the others will be read again.
+    `rows.read` counts these rows alone; the others will be read again. `is_news`: something of it was not known.
     """
 
     rows: TradeRows
     absent: tuple[IdRange, ...] = ()
+    is_news: bool = True
 
     @property
     def answered(self) -> int:
@@ -91,8 +92,8 @@ class _Jump:
 class Target:
     """Where a walk ends: with the id `until_id` or with the first trade at `until_ns`, whichever comes first.
 
-    `before_id` is the first id known beyond, `before_ns` its time: rows behind it are not wanted. Ids missing before trades younger than
-    `settled_ns` may still appear, and are never called absent.
+    `before_id` is the first id known beyond, `before_ns` its time: rows behind it are not wanted. Ids missing before
+    trades younger than `settled_ns` may still appear, and are never called absent.
     """
 
     until_id: int | None = None
@@ -134,6 +135,7 @@ class Walk:
         ids = sorted(ids_of(rows))
         stop, absent = self._follow(ids, rows)
         kept = self._without_known(rows if stop is None else _before(rows, stop))
+        is_news = bool(absent or kept.rejections) or self._has_new(kept)
         advanced = self._advance(ids, kept, stop)
         shows_none = not ids and not any(ids_of(answer))
         self._is_blind = not advanced and (self._is_blind or (shows_none and answer.read >= PAGE_ROWS))
@@ -142,7 +144,13 @@ class Walk:
         self._jumps = {
             missing: jump for missing, jump in self._jumps.items() if missing.last_id > (self.last_id or 0)
         }
-        return Taken(kept, tuple(absent))
+        return Taken(kept, tuple(absent), is_news)
+
+    def _has_new(self, rows: TradeRows) -> bool:
+        """Whether there are trades between the last one and the one known beyond."""
+        known = {self.target.before_id}
+        last_id = self.last_id or 0
+        return any(number > last_id and number not in known for number in rows.frame["trade_id"].to_list())
 
     def _follow(self, ids: list[int], rows: TradeRows) -> tuple[int | None, list[IdRange]]:
         """The id at which the answer has to be asked for again, if any, and what is settled to be absent before it."""

@@ -86,7 +86,8 @@ class Stopped(Exception):
 class PairBackfill:
     """Fills gaps of one pair; `writer` is where its pages go.
 
-    After each block `written` is told what became of its rows, and how many ids are answered for without a trade.
+    Before a block with news `begin` is called. After each block `written` is told what became of its rows, and how
+    many ids are answered for without a trade.
 
     `pair` is the altname, which the exchange is asked for. `should_stop` is looked at between pages. `calls` counts
     the answers of the exchange.
@@ -101,6 +102,7 @@ class PairBackfill:
         clock: Callable[[], datetime],
         written: Callable[[Counts, int], Awaitable[None]],
         should_stop: Callable[[], bool],
+        begin: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._rest = rest
         self._pair = pair
@@ -108,6 +110,7 @@ class PairBackfill:
         self._clock = clock
         self._written = written
         self._should_stop = should_stop
+        self._begin = begin
         self.calls = 0
         self._head: Edge | None = None
         self._head_asked = time.monotonic()
@@ -327,6 +330,8 @@ class PairBackfill:
             answer = None
 
     async def _write(self, taken: list[Taken], *, is_end: bool, check: TradeCheck | None = None) -> None:
+        if self._begin is not None and any(each.is_news for each in taken):
+            await self._begin()
         counts = await self._writer.write(taken, is_end=is_end, check=check)
         await self._written(counts, sum(each.answered for each in taken))
 

@@ -146,6 +146,25 @@ async def test_holes_inside_are_found_and_filled(replaying: Callable[..., Any]) 
     assert (again.gaps, again.trades.read) == (0, 0)
 
 
+async def test_a_gap_that_cannot_be_filled_is_told_and_begins_no_run(replaying: Callable[..., Any]) -> None:
+    replay = await replaying(busy(activity=LIVELY))
+    # So young that it may be late: it is not called absent.
+    hidden = replay.sound(BUSY)[-3].trade_id
+    original = replay.rest.trades
+
+    async def trades(pair: str, since: str | None = None) -> Any:
+        answer = await original(pair, since)
+        rows = tuple(row for row in answer.page.rows if row[-1] != hidden)
+        return answer._replace(page=answer.page._replace(rows=rows))
+
+    replay.rest.trades = trades
+    await collect(replay)
+    for _ in range(2):
+        (report,) = await fill(replay)
+        assert (report.state, report.gaps, report.left, report.trades.stored) == ("done", 1, 1, 0)
+    assert await runs(replay) == []
+
+
 async def test_what_is_before_the_beginning_is_filled_when_asked_for(replaying: Callable[..., Any]) -> None:
     replay = await replaying(busy(activity=LIVELY))
     await collect(replay, NOW - 6 * HOUR)

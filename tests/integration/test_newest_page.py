@@ -34,7 +34,7 @@ def show_newest(replay: Replay, *pages: Sequence[object]) -> None:
         rows = left.pop(0) if len(left) > 1 else left[0]
         return answer._replace(page=answer.page._replace(rows=tuple(rows)))
 
-    replay.rest.trades = trades
+    object.__setattr__(replay.rest, "trades", trades)
 
 
 @pytest.mark.parametrize("page", [[NAMELESS] * 3, [()]])

@@ -87,6 +87,7 @@ def _facts(report: BackfillReport) -> dict[str, Any]:
         "state": report.state,
         "run": report.run_id,
         "calls": report.calls,
+        "left": report.left,
         "seconds": round(report.seconds, 3),
         "error": report.error,
     }
@@ -99,4 +100,5 @@ def _summary(report: BackfillReport) -> str:
         f"{report.symbol} {report.state}: read {counts.read:,} trades in {report.calls:,} calls and "
         f"{report.seconds:.1f} s ({rate:,.0f} trades/s): {counts.stored:,} stored, {counts.folded:,} folded, "
         f"{counts.duplicate:,} duplicate, {counts.rejected:,} rejected (run {report.run_id})."
+        + (f" {report.left} gaps are left that the exchange could not fill." if report.left else "")
     )

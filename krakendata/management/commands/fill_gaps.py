@@ -83,6 +83,7 @@ def _facts(report: GapReport) -> dict[str, Any]:
         "symbol": report.symbol,
         "state": report.state,
         "gaps": report.gaps,
+        "left": report.left,
         "candles": report.candles,
         "error": report.error,
     }
@@ -91,7 +92,7 @@ def _facts(report: GapReport) -> dict[str, Any]:
 def _summary(report: GapReport) -> str:
     trades = report.trades
     return (
-        f"{report.symbol} {report.state}: {report.gaps} gaps, {report.candles:,} candles at once; "
+        f"{report.symbol} {report.state}: {report.gaps} gaps, {report.left} left, {report.candles:,} candles at once; "
         f"{trades.stored:,} trades stored, {trades.folded:,} folded, {trades.duplicate:,} duplicate, "
         f"{trades.rejected:,} rejected."
     )
