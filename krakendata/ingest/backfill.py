@@ -187,10 +187,13 @@ class _PairHistory:
 
     async def _fill_patiently(self) -> None:
         """Fill, and where the database went away for a moment begin again with what the ledger then lacks."""
-        tries = 0
+        tries, is_again = 0, False
         while True:
             written = self._job.counts.read
             try:
+                # The lock went with its connection.
+                if is_again and not await self._lock():
+                    raise Stopped
                 await self._fill()
                 return
             except StorageUnavailable as failure:
@@ -199,8 +202,7 @@ class _PairHistory:
                     raise
                 self._tell(f"{failure} Trying again in {STORAGE_WAIT_SECONDS:.0f} s.")
                 await asyncio.sleep(STORAGE_WAIT_SECONDS)
-                if not await self._lock():
-                    raise Stopped from failure
+                is_again = True
 
     async def _fill(self) -> None:
         altname = self._pairs.altname(self._symbol)

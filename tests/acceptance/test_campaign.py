@@ -40,7 +40,14 @@ def test_these_seeds_meet_all_that_a_campaign_has() -> None:
     assert {plan.collector for plan in plans} == {*COLLECTORS}
     assert {plan.crashes for plan in plans if plan.restarts_database} == {True, False}
     assert any(plan.restarts_redis and plan.collector != "deeds" for plan in plans)
-    for fault in ("malformed_every", "late_every", "repeated_page", "missing_last", "short_page", "truncated"):
+    for fault in (
+        "malformed_every",
+        "late_every",
+        "repeated_page",
+        "missing_last",
+        "short_page",
+        "truncated",
+    ):
         assert any(plan.faults[fault] for plan in plans), fault
     assert any(plan.absent_every for plan in plans)
 
