@@ -36,6 +36,9 @@ SAYINGS = 2
 # Answers about one jump, or without anything new, before the walk goes on without it or gives up.
 PATIENCE = 5
 
+# Answers that lead no further than any before, before the walk gives up: many, as short pages of known rows count.
+STALLED = 30
+
 # The most that the exchange puts on a page: a full one that shows nothing new may be one burst.
 PAGE_ROWS = 1_000
 
@@ -118,10 +121,13 @@ class Walk:
     is_done: bool = field(init=False, default=False)
     _jumps: dict[IdRange, _Jump] = field(init=False, default_factory=dict)
     _idle: int = field(init=False, default=0)
+    _reached: int = field(init=False, default=0)
+    _stalled: int = field(init=False, default=0)
     _is_blind: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.since = self._place()
+        self._reached = int(self.since)
         self._settle()
 
     def take(self, rows: TradeRows, last: str | None) -> Taken:
@@ -224,12 +230,15 @@ class Walk:
         ended = int(last) if last is not None and last.isdecimal() else _end_of(answer)
         goes_on = stop is None and ended > int(self.since)
         is_progress = advanced or (goes_on and answer.read > 0 and not is_beyond)
+        # Whoever goes back to before the last trade, and on again, has got no further.
+        self._stalled = 0 if advanced or ended > self._reached else self._stalled + 1
+        self._reached = max(self._reached, ended)
         self._idle = 0 if is_progress else self._idle + 1
-        if self._idle >= PATIENCE:
+        if self._idle >= PATIENCE or self._stalled >= STALLED:
             end = "the newest" if self.target.until_id is None else self.target.until_id
             raise Unavailable(
                 f"The exchange has trades behind id {self.last_id or 0}, up to {end}, "
-                f"but {PATIENCE} answers from {self.since} on showed none of them."
+                f"but answer after answer from {self.since} on showed none of them."
             )
         if stop is not None:
             self.since = self._place(self._jumps[IdRange((self.last_id or 0) + 1, stop - 1)].answers)
