@@ -278,7 +278,7 @@ class _Run:
         for place in range(0, len(doubts), SETTLED_AT_ONCE):
             some = doubts[place : place + SETTLED_AT_ONCE]
             audited.findings += await self._settle(symbol, some, known.lines)
-            self._found += len(audited.findings)
+        self._found += len(audited.findings)
         return audited
 
     async def _known(self, symbol: str, audited: PairAudit) -> _Known:
