@@ -38,6 +38,9 @@ class Waits(NamedTuple):
     longest_seconds: float
 
 
+# Doubled so often, every first wait is past the longest; 2 to the power of a week's tries is no float any more.
+MOST_DOUBLINGS = 20
+
 # 10, 20, 40 … seconds up to ten minutes: far below the visibility timeout, after which a message is delivered again.
 WAITS = Waits(10.0, 600.0)
 
@@ -94,12 +97,13 @@ def try_again(
 
     What it is put back for does not end with the message that brought it, unless `expires` says so.
     """
-    wait = min(waits.first_seconds * 2**task.request.retries, waits.longest_seconds)
+    wait = min(waits.first_seconds * 2 ** min(task.request.retries, MOST_DOUBLINGS), waits.longest_seconds)
     wait *= random.uniform(0.75, 1.0)  # noqa: S311 (a wait, not a secret)
     logger.warning("retry task=%s seconds=%.0f why=%s", task.name, wait, why)
+    # Without an end: maintenance may last for hours. As an argument of retry(), None means Celery's default of three.
+    task.max_retries = None
     raise task.retry(
-        args=() if arguments else None, kwargs=arguments or None, countdown=wait, max_retries=None, exc=Exception(why),
-        expires=expires,
+        args=() if arguments else None, kwargs=arguments or None, countdown=wait, exc=Exception(why), expires=expires,
     )  # fmt: skip
 
 
