@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from psycopg import AsyncConnection
 
+from krakendata.candles import bucket_start
 from krakendata.ingest.gap_fill import GapFiller, GapReport
 from krakendata.kraken.rest import KrakenRest
 from krakendata.replay.clock import ReplayClock
@@ -30,7 +31,7 @@ from tests.campaign.plan import HOLES, Plan, draw_plan
 from tests.campaign.servers import Ground
 from tests.campaign.truth import assert_equal_to_exchange, assert_nothing_lies, gaps_held, inner_gaps
 from tests.fix_storage import NOW, Store
-from tests.fix_trading import Replay, as_rest_ns, list_pairs, no_pacer
+from tests.fix_trading import PROVEN_BUT_FOR, Replay, as_rest_ns, list_pairs, no_pacer
 
 # The exchange is slower to answer than this only where it says nothing at all.
 TIMEOUT_SECONDS = 2.0
@@ -206,13 +207,19 @@ class _Run:
         assert [(report.state, report.gaps) for report in reports] == [("done", 0)] * len(reports), reports
 
     def _is_unsettled(self, symbol: str) -> bool:
-        """Whether an id that the exchange lacks is young, or the newest trade is one that shows no id."""
+        """Whether an id that the exchange lacks is young, the newest trade shows no id, or its minute may go on.
+
+        So long a candle that the exchange gave ahead of the trades stays in that minute.
+        """
         exchange, young = self._replay.exchange, self._clock.now - SETTLED
         trades = exchange.trades(symbol)
         before = [each.trade_id for each in trades if each.timestamp < young]
         absent = exchange.absent_ids(symbol)
-        return exchange.faults.malformation(trades[-1].trade_id) is not None or (
-            bool(absent) and (not before or absent[-1] > before[-1])
+        ends = bucket_start(trades[-1].timestamp, 1) + timedelta(minutes=1)
+        return (
+            exchange.faults.malformation(trades[-1].trade_id) is not None
+            or ends > self._clock.now - PROVEN_BUT_FOR
+            or (bool(absent) and (not before or absent[-1] > before[-1]))
         )
 
     async def _stay_quiet(self) -> None:
