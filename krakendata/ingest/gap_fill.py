@@ -131,20 +131,23 @@ class GapFiller:
         async with Writers(self._database, self._concurrency + 1) as writers:
             async with writers.connection() as connection:
                 pairs = Symbols(await read_pairs(connection))
-                tracked = dict(await read_tracked_pairs(connection))
+                tracked = {pair.symbol: pair for pair in await read_tracked_pairs(connection)}
             wanted = (
-                tracked
+                {symbol: pair.since for symbol, pair in tracked.items()}
                 if since is None
                 else {
-                    pairs.resolve(name): moment or tracked.get(pairs.resolve(name))
-                    for name, moment in since.items()
+                    symbol: moment or (tracked[symbol].since if symbol in tracked else None)
+                    for symbol, moment in ((pairs.resolve(name), at) for name, at in since.items())
                 }
             )
             places = asyncio.Semaphore(self._concurrency)
 
             async def fill(symbol: str, start: datetime | None) -> GapReport:
+                candles_only = symbol in tracked and tracked[symbol].candles_only
                 async with places:
-                    gaps = _PairGaps(self._pass, writers, symbol, pairs, start, until, choose)
+                    gaps = (_CandleGaps if candles_only else _PairGaps)(
+                        self._pass, writers, symbol, pairs, start, until, choose
+                    )
                     return await gaps.fill()
 
             async with asyncio.TaskGroup() as tasks:
@@ -290,4 +293,25 @@ class _PairGaps:
     async def _written(self, counts: Counts, _answered: int) -> None:
         self._job.counts += counts
         self._shared.rows += counts.read
+        self._shared.tell(self._symbol)
+
+
+class _CandleGaps(_PairGaps):
+    """The same for a pair that is kept by its candles alone: what came since the newest, as far back as REST has any."""
+
+    async def _fill_chosen(self) -> None:
+        now = self._shared.clock()
+        reaches = now - CANDLES_REACH
+        async with self._writers.connection() as connection:
+            ledger = await read_ledger(connection, self._symbol, Stretch(EPOCH, now))
+        minutes = [run for run in ledger.candle_runs if run.interval_minutes == INTERVAL_MINUTES]
+        newest = max((run.last_start for run in minutes), default=reaches)
+        # The newest may have been written while it formed.
+        start = max(newest, self._since or reaches, reaches)
+        if self._until is None and now - start < TAIL_DUE:
+            return
+        self._gaps = 1
+        self._shared.found += 1
+        await self._fill_candles(Stretch(start, min(now, self._until or now)))
+        self._shared.done += 1
         self._shared.tell(self._symbol)

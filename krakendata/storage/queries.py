@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
+from krakendata.storage.pairs import TrackedPair
 from krakendata.storage.sql import query
 from krakendata.types import Interval, Pair, ns_of
 
@@ -128,10 +129,10 @@ async def read_pairs(connection: Connection) -> list[Pair]:
     return [Pair(*row) for row in await cursor.fetchall()]
 
 
-async def read_tracked_pairs(connection: Connection) -> list[tuple[str, datetime | None]]:
-    """The symbols of the pairs that are to be kept complete, and from when on (None: from the first trade)."""
+async def read_tracked_pairs(connection: Connection) -> list[TrackedPair]:
+    """The pairs that are to be kept complete, by symbol; not those that the exchange lists no more."""
     cursor = await connection.execute(query("tracked_pairs"))
-    return [(symbol, since) for symbol, since in await cursor.fetchall()]
+    return [TrackedPair(*row) for row in await cursor.fetchall()]
 
 
 async def read_symbols_with_data(connection: Connection) -> list[str]:

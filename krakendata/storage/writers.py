@@ -31,12 +31,15 @@ JOB_LOCK_SECONDS = 1.0
 class Writers:
     """Up to `size` writing connections in autocommit, and the keeper of locks; an async context manager.
 
-    `database` is an address or psycopg's connection arguments. After a restart of the server connections come back by
-    themselves; the locks do not: their holder asks for them again.
+    `database` is an address or psycopg's connection arguments, `timeouts` further ones where it names none. After a
+    restart of the server connections come back by themselves; the locks do not: their holder asks for them again.
     """
 
-    def __init__(self, database: str | Mapping[str, Any], size: int) -> None:
-        self._arguments = arguments_from_url(database) if isinstance(database, str) else dict(database)
+    def __init__(
+        self, database: str | Mapping[str, Any], size: int, timeouts: Mapping[str, int] | None = None
+    ) -> None:
+        given = arguments_from_url(database) if isinstance(database, str) else dict(database)
+        self._arguments = {**(timeouts or {}), **given}
         self._pool = AsyncConnectionPool(
             # The statements' plans depend on the time they are asked for: none is kept.
             kwargs={

@@ -65,7 +65,7 @@ ORDER BY interval_minutes, first_start
 SELECT symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals FROM pairs ORDER BY symbol
 
 -- name: tracked_pairs
-SELECT symbol, tracked_since FROM pairs WHERE tracked AND status NOT IN ('delisted', 'renamed') ORDER BY symbol
+SELECT symbol, tracked_since, candles_only FROM pairs WHERE tracked AND status NOT IN ('delisted', 'renamed') ORDER BY symbol
 
 -- name: symbols_with_data
 SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
@@ -150,3 +150,6 @@ ORDER BY timestamp, trade_id LIMIT %(limit)s
 SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
 WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND trade_id > 0
 ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
+
+-- name: newest_ids
+SELECT symbol, max(last_id) FROM trade_runs WHERE first_id > 0 GROUP BY symbol
