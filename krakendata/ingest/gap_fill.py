@@ -297,7 +297,7 @@ class _PairGaps:
 
 
 class _CandleGaps(_PairGaps):
-    """The same for a pair that is kept by its candles alone: what came since the newest, as far back as REST has any."""
+    """The same for a pair that is kept by its candles alone: what came since the newest, as far back as REST goes."""
 
     async def _fill_chosen(self) -> None:
         now = self._shared.clock()

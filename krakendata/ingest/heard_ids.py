@@ -1,4 +1,4 @@
-"""Which ids a feed has heard, and where it seems to have missed some. No I/O: the ledger says what is missing indeed."""
+"""Which ids a feed has heard, and where it seems to have missed some. No I/O: the ledger says what is missing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

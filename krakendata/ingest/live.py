@@ -59,10 +59,10 @@ class FeedStatistics:
 class LiveFeed:
     """Listens to the tracked pairs, or to those of them in `symbols`, until it is cancelled.
 
-    `deliver` hands a message on to the consumer, {"type": "trades.heard" or "candles.heard", "elements": [...]}, and may
-    take its time: then the socket is read more slowly. `writer` is the consumer's, `rest` a client that is open, by
-    which missed trades are brought in. `database` is an address or psycopg's connection arguments; `name` tells feeds
-    apart; `clock` gives aware UTC.
+    `deliver` hands a message on to the consumer, {"type": "trades.heard" or "candles.heard", "elements": [...]}, and
+    may take its time: then the socket is read more slowly. `writer` is the consumer's, `rest` a client that is open,
+    by which missed trades are brought in. `database` is an address or psycopg's connection arguments; `name` tells
+    feeds apart; `clock` gives aware UTC.
     """
 
     def __init__(

@@ -168,8 +168,9 @@ async def track_pairs(
 ) -> list[TrackedPair]:
     """Collect pairs (any spelling) from now on, and their past from `since` on, None: from their first trade.
 
-    With `candles_only` only the minutes that the exchange gives are collected, from now on. A pair that is tracked already keeps its beginning unless `since` is given. All or none: raises UnknownSymbol for
-    what is no pair's name, and NotListed for a pair that the exchange does not list (any more).
+    With `candles_only` only the minutes that the exchange gives are collected, from now on. A pair that is tracked
+    already keeps its beginning unless `since` is given. All or none: raises UnknownSymbol for what is no pair's name,
+    and NotListed for a pair that the exchange does not list (any more).
     """
     async with connect(database) as connection, connection.transaction():
         await lock_pairs(connection)

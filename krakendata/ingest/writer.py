@@ -286,8 +286,9 @@ class DatabaseWriter:
 
     async def _flush_all(self) -> None:
         """Flush until nothing waits any more, or the database does not take it."""
-        while await self.flush("close") and self._has_waiting:
-            await asyncio.sleep(BUSY_SECONDS)  # noqa: ASYNC110 (the other transaction tells nobody of its end)
+        # The transaction that keeps a symbol busy tells nobody of its end.
+        while await self.flush("close") and self._has_waiting:  # noqa: ASYNC110
+            await asyncio.sleep(BUSY_SECONDS)
 
     def _raise_failure(self) -> None:
         """Pass on a defect that has ended the flushing: nobody would write any more."""

@@ -83,7 +83,7 @@ class SyncRun(RowCounts):
 
 
 class FeedSession(models.Model):
-    """One start of a feed: alive as of `alive_at`, having heard the exchange as of `heard_at`; `statistics` as it counts."""
+    """One start of a feed: alive as of `alive_at`, having heard the exchange as of `heard_at`; and what it counts."""
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="feed_sessions")

@@ -64,7 +64,7 @@ async def write_pairs(connection: Connection, changes: PairChanges) -> list[str]
 async def track_pairs(
     connection: Connection, symbols: Sequence[str], since: datetime | None, candles_only: bool = False
 ) -> list[TrackedPair]:
-    """Mark pairs as collected, from now on by trades or by candles; one that is tracked already keeps its beginning unless `since` is given."""
+    """Mark pairs as collected; one that is tracked already keeps its beginning unless `since` is given."""
     await connection.execute(query("allow_worker_backfills"), {"symbols": list(symbols)})
     parameters = {"symbols": list(symbols), "since": since, "candles_only": candles_only}
     cursor = await connection.execute(query("track_pairs"), parameters)

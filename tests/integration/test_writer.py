@@ -57,7 +57,8 @@ async def writing(
 
 async def stored(store: Store, symbol: str = BTC) -> list[Trade]:
     rows = await store.fetch(
-        "SELECT symbol, trade_id, timestamp, price, volume, side, order_type FROM trades WHERE symbol = %s ORDER BY trade_id",
+        "SELECT symbol, trade_id, timestamp, price, volume, side, order_type FROM trades WHERE symbol = %s "
+        "ORDER BY trade_id",
         symbol,
     )
     return [Trade(name, number, ns_of(at), *rest) for name, number, at, *rest in rows]
@@ -76,7 +77,8 @@ async def assert_held(store: Store, trades: list[Trade]) -> None:
     held = [number for first, last in runs for number in range(first, last + 1)]
     assert held == [each.trade_id for each in wanted]
     ((collected, kept, newest, cursor),) = await store.fetch(
-        "SELECT collected, stored, newest_timestamp, cursor_ns FROM data_sync_status WHERE symbol = %s AND kind = 'trades'",
+        "SELECT collected, stored, newest_timestamp, cursor_ns FROM data_sync_status "
+        "WHERE symbol = %s AND kind = 'trades'",
         symbol,
     )
     newest_ns = max(each.ns for each in wanted)
@@ -198,7 +200,7 @@ async def test_a_pair_that_another_writes_waits_alone(store: Store) -> None:
 
 async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
