@@ -1,21 +1,41 @@
-"""Consumers of Channels: the feed's, which writes what it is handed."""
+"""The Channels consumers: the feed's, which writes what it hears, and the live socket's."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
 from channels.consumer import AsyncConsumer
+from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 
+from krakendata.errors import StorageError
 from krakendata.ingest.writer import DatabaseWriter
-from krakendata.types import HistoricalCandle, Trade
+from krakendata.live.announcer import Announcer
+from krakendata.live.hub import hub
+from krakendata.live.outbox import Outbox
+from krakendata.live.replies import pong, refused, slow, subscribed, turned_away
+from krakendata.live.requests import (
+    MAX_SUBSCRIPTIONS,
+    BadRequest,
+    Request,
+    Topic,
+    decoded,
+    request_id_of,
+    request_of,
+)
 
+logger = logging.getLogger(__name__)
 
-class Announcer(Protocol):
-    """Whoever tells listeners what has just happened on the exchange; never waits, never raises."""
-
-    def announce_trades(self, trades: list[Trade]) -> None: ...
-    def announce_candles(self, candles: list[HistoricalCandle]) -> None: ...
+# Codes from 4000 on are an application's own.
+NOT_LOGGED_IN, NOT_ALLOWED, TOO_SLOW = 4401, 4403, 4008
+# How long a client that is let go has to take its last message.
+CUT_SECONDS = 5.0
+MODELS = {"candles": "candle", "trades": "trade"}
 
 
 class TradeConsumer(AsyncConsumer):
@@ -48,3 +68,116 @@ class TradeConsumer(AsyncConsumer):
         """Write what waits, and end."""
         await self.writer.close()
         raise StopConsumer
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """One client of the live socket: its requests, its outbox, and who it is.
+
+    Everything it is told goes through the outbox, in order, by one task. Its docs are docs/reference/live-socket.md.
+    """
+
+    # The hub listens for all; a channel for each client would only be one more thing to lose.
+    channel_layer_alias = "none"
+
+    async def connect(self) -> None:
+        self._outbox: Outbox | None = None
+        self._topics: set[Topic] = set()
+        await self.accept()
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            await self._turn_away(NOT_LOGGED_IN, "Log in to the admin first and send its session cookie.")
+        elif not user.is_staff:
+            await self._turn_away(NOT_ALLOWED, "Only staff may listen; ask an administrator.")
+        else:
+            self._allowed = await database_sync_to_async(allowed_channels)(user)
+            self._outbox = Outbox()
+            self._sender = asyncio.create_task(self._send_all(self._outbox))
+            await hub().join(self._outbox)
+
+    async def disconnect(self, code: int) -> None:
+        if self._outbox is not None:
+            outbox, self._outbox = self._outbox, None
+            await hub().leave(outbox)
+            self._sender.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sender
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._outbox is None:
+            return
+        asked: object = None
+        try:
+            asked = decoded(
+                text_data if text_data is not None else (bytes_data or b"").decode(errors="replace")
+            )
+            await self._answer(request_of(asked), self._outbox)
+        except BadRequest as error:
+            method = asked.get("method") if isinstance(asked, dict) else None
+            self._outbox.put(refused(method, error, request_id_of(asked)))
+
+    async def _answer(self, request: Request, outbox: Outbox) -> None:
+        if request.method == "ping":
+            outbox.put(pong(request, datetime.now(UTC)))
+            return
+        if request.channel not in self._allowed:
+            raise BadRequest(
+                f"You may not view {request.channel}; an administrator can give you that permission."
+            )
+        for name in request.names:
+            try:
+                if request.method == "subscribe":
+                    await self._subscribe(request, name, outbox)
+                else:
+                    self._unsubscribe(request, name, outbox)
+            except BadRequest as error:
+                outbox.put(refused(request.method, BadRequest(str(error), name), request.req_id))
+            except StorageError as error:
+                refusal = BadRequest(f"{error} Try again in a moment.", name)
+                outbox.put(refused(request.method, refusal, request.req_id))
+
+    async def _subscribe(self, request: Request, name: str, outbox: Outbox) -> None:
+        topic = hub().topic(request, name)
+        if topic in self._topics:
+            raise BadRequest("You are subscribed to this already.")
+        if len(self._topics) >= MAX_SUBSCRIPTIONS:
+            raise BadRequest(f"A client has at most {MAX_SUBSCRIPTIONS:,} subscriptions; unsubscribe first.")
+        await hub().subscribe(outbox, topic, request)
+        self._topics.add(topic)
+
+    def _unsubscribe(self, request: Request, name: str, outbox: Outbox) -> None:
+        topic = hub().topic(request, name)
+        if topic not in self._topics:
+            raise BadRequest("You are not subscribed to this.")
+        self._topics.discard(topic)
+        hub().unsubscribe(outbox, topic)
+        outbox.put(subscribed(request, topic, []))
+
+    async def _send_all(self, outbox: Outbox) -> None:
+        """Send what is in the outbox until it runs over; then say so, and end it one way or the other."""
+        watch = asyncio.create_task(self._cut_when_stuck(outbox))
+        try:
+            async for text in outbox.messages():
+                await self.send(text_data=text)
+            await self.send(text_data=slow(outbox.lost))
+            await self.close(TOO_SLOW)
+        except OSError:
+            # It left in the middle of a message.
+            pass
+        finally:
+            watch.cancel()
+
+    async def _cut_when_stuck(self, outbox: Outbox) -> None:
+        await outbox.over.wait()
+        logger.warning("let a slow client go client=%s lost=%s", self.scope.get("client"), outbox.lost)
+        await hub().leave(outbox)
+        await asyncio.sleep(CUT_SECONDS)
+        self.scope["cut"]()
+
+    async def _turn_away(self, code: int, sentence: str) -> None:
+        await self.send(text_data=turned_away(sentence))
+        await self.close(code)
+
+
+def allowed_channels(user: Any) -> set[str]:
+    """The channels whose rows the user may view in the admin."""
+    return {channel for channel, model in MODELS.items() if user.has_perm(f"krakendata.view_{model}")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Self, overload
@@ -13,7 +13,7 @@ from krakendata.candles import bucket_start
 from krakendata.certificate import Certificate, certify
 from krakendata.errors import NotConnectedError, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
-from krakendata.gaps import CandleRun, Coverage, Stretch, coverage_of
+from krakendata.gaps import CandleRun, Coverage, Ledger, Stretch, coverage_of
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
 from krakendata.storage.queries import (
     Bounds,
@@ -25,13 +25,14 @@ from krakendata.storage.queries import (
     read_candles,
     read_day_candles,
     read_ledger,
+    read_newest_trades,
     read_pairs,
     read_symbols_with_data,
     read_sync_status,
 )
-from krakendata.types import Interval, Symbols, interval_of, moment_of, ns_of
+from krakendata.types import Interval, Symbols, Trade, interval_of, moment_of, ns_of
 
-__all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding"]
+__all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding", "Trades"]
 
 # Where a question without a start begins.
 KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
@@ -39,6 +40,8 @@ KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
 # look goes this many times as far back: at most five from 200 minutes to the beginning.
 FIRST_LOOK, FURTHER_LOOK = 2, 16
 CLOSEST_NAMED = 5
+# The newest trades of a busy pair lie in minutes; further back as above.
+FIRST_LOOK_AT_TRADES = timedelta(hours=1)
 # Half-open: the end lies behind the newest trade by the least there is.
 AFTER_LAST = timedelta(microseconds=1)
 
@@ -80,6 +83,8 @@ class Candles(Sequence[Candle]):
     interval: Interval
     candles: tuple[Candle, ...]
     coverage: Coverage
+    # What of the ledger the coverage was judged by, in the same state of the database.
+    ledger: Ledger = field(default=Ledger(), compare=False)
 
     @overload
     def __getitem__(self, index: int) -> Candle: ...
@@ -97,6 +102,31 @@ class Candles(Sequence[Candle]):
     def __repr__(self) -> str:
         asked = f"{self.coverage.asked.start:%Y-%m-%d %H:%M} to {self.coverage.asked.end:%Y-%m-%d %H:%M}"
         return f"<Candles {self.symbol} {self.interval.name}: {len(self)} from {asked}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trades(Sequence[Trade]):
+    """The trades of one answer that have ids of the exchange, by id, and what of the ledger tells of them."""
+
+    symbol: str
+    trades: tuple[Trade, ...]
+    ledger: Ledger = field(default=Ledger(), compare=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Trade: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Trade, ...]: ...
+    def __getitem__(self, index: int | slice) -> Trade | tuple[Trade, ...]:
+        return self.trades[index]
+
+    def __len__(self) -> int:
+        return len(self.trades)
+
+    def __iter__(self) -> Iterator[Trade]:
+        return iter(self.trades)
+
+    def __repr__(self) -> str:
+        return f"<Trades {self.symbol}: {len(self)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +207,11 @@ class HistoricalDataProvider:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def symbols(self) -> Symbols:
+        """The known pairs; of the table `pairs` once connected."""
+        return self._symbols or Symbols()
+
     async def get_candles(
         self,
         symbol: str,
@@ -209,13 +244,33 @@ class HistoricalDataProvider:
                 asked = asked._replace(start=candles[0].timestamp)
             ledger = await read_ledger(connection, name, asked)
         kept_from = bounds.fence if wanted.parent is None else None
-        return Candles(name, wanted, candles, coverage_of(asked, ledger, wanted.minutes, kept_from))
+        return Candles(name, wanted, candles, coverage_of(asked, ledger, wanted.minutes, kept_from), ledger)
 
     async def get_latest_candles(
         self, symbol: str, interval: str | int, n: int, include_open: bool = False
     ) -> Candles:
         """The newest `n` candles, oldest first; fewer where there are no more."""
         return await self.get_candles(symbol, interval, limit=n, include_open=include_open)
+
+    async def get_latest_trades(self, symbol: str, n: int, start: datetime | None = None) -> Trades:
+        """The newest `n` stored trades, by id, of those since `start`; archives without ids are left out."""
+        pool, minute = self._connected(), interval_of(1)
+        if n < 0:
+            raise ValueError(f"n is {n}; it cannot be negative.")
+        since = KRAKEN_OPENED if start is None else moment_of(ns_of(start))
+        async with pool.connection() as connection:
+            name, bounds = await self._find(connection, symbol, minute)
+            newest = since if bounds.last_ns is None else moment_of(bounds.last_ns)
+            asked = Stretch(since, max(since, newest + AFTER_LAST))
+            rows = await _read_newest_trades(connection, name, asked, n) if n else []
+            # Without trades to show, the newest run tells from where new ones go on.
+            told = Stretch(max(since, min([newest, *(row[1] for row in rows)])), asked.end)
+            ledger = await read_ledger(connection, name, told)
+        trades = (
+            Trade(name, trade_id, ns_of(timestamp), Decimal(price), Decimal(volume), side, order_type)
+            for trade_id, timestamp, price, volume, side, order_type in rows
+        )
+        return Trades(name, tuple(sorted(trades, key=lambda trade: trade.trade_id)), ledger)
 
     async def get_data_range(self, symbol: str, interval: str | int = "1m") -> Stretch | None:
         """From the start of the oldest candle to the end of the newest, open or not; None without any.
@@ -339,5 +394,18 @@ async def _read_newest(
         start = held.start if reach >= end - held.start else end - reach
         look = Stretch(start, end)
         rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
+        end, reach = start, FURTHER_LOOK * reach
+    return rows
+
+
+async def _read_newest_trades(
+    connection: Connection, symbol: str, held: Stretch, limit: int
+) -> Sequence[Row]:
+    """The newest `limit` rows of `held` that have ids, oldest first."""
+    rows: list[Row] = []
+    end, reach = held.end, FIRST_LOOK_AT_TRADES
+    while len(rows) < limit and held.start < end:
+        start = held.start if reach >= end - held.start else end - reach
+        rows = [*await read_newest_trades(connection, symbol, Stretch(start, end), limit - len(rows)), *rows]
         end, reach = start, FURTHER_LOOK * reach
     return rows
