@@ -9,12 +9,19 @@ class HeardIds:
 
     def __init__(self, newest: Mapping[str, int]) -> None:
         self._newest = dict(newest)
-        # Since the connection's beginning: only a snapshot tells that nothing was missed before it.
+        # Only a snapshot tells that nothing was missed before it, and only on the connection that it came by.
         self._joined: set[str] = set()
+        # Something of theirs could not be read: it may have been a trade newer than the newest.
+        self._doubtful: set[str] = set()
 
     def reconnect(self) -> None:
         """A connection begins: what was traded since the last one ended is not known."""
         self._joined.clear()
+        self._doubtful.clear()
+
+    def doubt(self) -> None:
+        """Something could not be read at all: it may have been a trade of any symbol."""
+        self._doubtful |= self._joined
 
     def take(self, elements: Sequence[Any], is_snapshot: bool) -> set[str]:
         """Note the trades of a message; give the symbols of which ids seem to be missing.
@@ -23,7 +30,7 @@ class HeardIds:
         looked at before.
         """
         suspects = set()
-        for symbol, ids in _by_symbol(elements).items():
+        for symbol, ids in self._by_symbol(elements).items():
             newest = self._newest.get(symbol)
             new = sorted(number for number in ids if newest is None or number > newest)
             if new:
@@ -31,22 +38,28 @@ class HeardIds:
                 if any(number > last + 1 for last, number in zip(before, new, strict=True)):
                     suspects.add(symbol)
                 self._newest[symbol] = new[-1]
+                self._doubtful.discard(symbol)
             if is_snapshot:
                 self._joined.add(symbol)
         return suspects
 
     @property
     def joined(self) -> dict[str, int]:
-        """The newest id of each symbol that was heard without a break since its snapshot."""
-        return {symbol: self._newest[symbol] for symbol in self._joined if symbol in self._newest}
+        """The newest id of each symbol that was heard without a break or a doubt since its snapshot."""
+        return {
+            symbol: self._newest[symbol] for symbol in self._joined - self._doubtful if symbol in self._newest
+        }
 
-
-def _by_symbol(elements: Sequence[Any]) -> dict[str, set[int]]:
-    """The ids by symbol; what has neither is for validation.py to refuse."""
-    found: dict[str, set[int]] = {}
-    for element in elements:
-        if isinstance(element, dict):
-            symbol, number = element.get("symbol"), element.get("trade_id")
-            if isinstance(symbol, str) and type(number) is int and 0 < number < 2**63:
+    def _by_symbol(self, elements: Sequence[Any]) -> dict[str, set[int]]:
+        """The ids by symbol; what has none that can be read leaves a doubt."""
+        found: dict[str, set[int]] = {}
+        for element in elements:
+            fields = element if isinstance(element, Mapping) else {}
+            symbol, number = fields.get("symbol"), fields.get("trade_id")
+            if not isinstance(symbol, str):
+                self.doubt()
+            elif type(number) is not int or not 0 < number < 2**63:
+                self._doubtful.add(symbol)
+            else:
                 found.setdefault(symbol, set()).add(number)
-    return found
+        return found

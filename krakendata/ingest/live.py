@@ -81,7 +81,9 @@ class LiveFeed:
         self.statistics = FeedStatistics()
         self.name = name
         self.connected: bool = False
+        # What is to be heard, and what of it the exchange has agreed to on this connection.
         self.listening: frozenset[str] = frozenset()
+        self.subscribed: set[str] = set()
         self._database = database
         self._socket = socket
         self._writer = writer
@@ -123,6 +125,7 @@ class LiveFeed:
             "flush_failures": written.failures,
             "seconds_behind": round(self._writer.seconds_behind, 3),
             "connected": self.connected,
+            "subscribed": len(self.subscribed),
         }
 
     # --- hearing -------------------------------------------------------------------------------------------
@@ -145,6 +148,7 @@ class LiveFeed:
             case Connected(number=number):
                 counts.connections += 1
                 self.connected = True
+                self.subscribed.clear()
                 self._heard.reconnect()
                 logger.info("connected url=%s number=%d", self._socket.url, number)
             case Disconnected(sentence=sentence, retry_seconds=seconds):
@@ -160,11 +164,12 @@ class LiveFeed:
                 logger.info("exchange system=%s", system)
             case Unreadable(text=text, sentence=sentence):
                 counts.unreadable += 1
+                self._heard.doubt()
                 logger.error("unreadable frame why=%s text=%.200s", sentence, text)
             case Unknown():
                 counts.unknown += 1
-            case Subscribed():
-                pass
+            case Subscribed(symbol=symbol):
+                self.subscribed.add(symbol)
 
     async def _hand_over(self, waiting: list[Any], elements: Collection[Any]) -> None:
         """Leave them to `_hand_on`, and wait while it has enough."""
@@ -203,6 +208,7 @@ class LiveFeed:
         trades = [pair.symbol for pair in wanted if not pair.candles_only]
         candles = [pair.symbol for pair in wanted if pair.candles_only]
         self.listening = frozenset([*trades, *candles])
+        self.subscribed &= self.listening
         self._socket.listen(trades, candles)
 
     async def _keep(self) -> None:
