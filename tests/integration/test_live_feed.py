@@ -39,7 +39,7 @@ async def backfilled(replaying: Replaying, *symbols: str, **options: Any) -> Rep
 
 
 async def settled(replay: Replay, *symbols: str) -> None:
-    """Long after, when nothing is late any more: the schedule has looked after the pairs, and all is as it has to be."""
+    """Long after, nothing is late any more: the schedule has looked after the pairs, and all is as it has to be."""
     replay.exchange.clock.advance(timedelta(minutes=15))
     for _ in range(2):
         reports = await GapFiller(**replay.deed()).fill_all_gaps(symbols)
@@ -184,8 +184,8 @@ async def test_pairs_are_followed_without_a_new_connection(replaying: Replaying)
 async def test_a_refused_symbol_hurts_no_other(replaying: Replaying) -> None:
     replay = await backfilled(replaying, BTC)
     await replay.store.connection.execute(
-        "INSERT INTO pairs (symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals, tracked) "
-        "VALUES ('NO/SUCH', 'NOSUCH', 'NOSUCH', 'NO/SUCH', 'NO', 'SUCH', 'online', 1, 8, true)"
+        "INSERT INTO pairs (symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals, "
+        "tracked) VALUES ('NO/SUCH', 'NOSUCH', 'NOSUCH', 'NO/SUCH', 'NO', 'SUCH', 'online', 1, 8, true)"
     )
     async with feeding(replay, track=(BTC,)) as feed:
         await wait_until(lambda: feed.feed.statistics.refused == 1, "the refusal")
