@@ -49,6 +49,9 @@ NETWORK_TIMEOUT = {
     "keepalives_count": 3,
 }
 
+# A server that restarts is back by then; after that records are taken on without it.
+AWAY_SECONDS = 3.0
+
 # For a symbol that another transaction writes: blocks take so long.
 BUSY_SECONDS = 0.05
 
@@ -116,7 +119,7 @@ class DatabaseWriter:
     ) -> None:
         self.limits = limits or BufferLimits()
         self.statistics = WriterStatistics()
-        self._writers = Writers(database, CONNECTIONS, NETWORK_TIMEOUT)
+        self._writers = Writers(database, CONNECTIONS, wait_seconds=AWAY_SECONDS, timeouts=NETWORK_TIMEOUT)
         self._symbols = symbols
         self._max_rejects_kept = max_rejects_kept
         self._facts = dict(facts or {})
@@ -127,6 +130,7 @@ class DatabaseWriter:
         self._rejects: Buffer[tuple[str, Reject]] = Buffer(self.limits.trades)
         self._partitions = Partitions()
         self._run: tuple[date, int] | None = None
+        self._starting_run = asyncio.Lock()
         self._is_refused = False
         self._most_at_once: int | None = None
         self._flushing = asyncio.Lock()
@@ -169,12 +173,13 @@ class DatabaseWriter:
     async def run(self) -> int:
         """The id of the run that counts today's records: a new one each day (UTC), with room for its rejects."""
         today = self._clock().date()
-        if self._run is None or self._run[0] != today:
-            run_id = await self._writers.start_run(RUN_KIND, self._facts)
-            if self._run is not None:
-                await self._writers.finish_run(self._run[1], "done")
-            self._run = today, run_id
-        return self._run[1]
+        async with self._starting_run:
+            if self._run is None or self._run[0] != today:
+                run_id = await self._writers.start_run(RUN_KIND, self._facts)
+                before, self._run = self._run, (today, run_id)
+                if before is not None:
+                    await self._writers.finish_run(before[1], "done")
+            return self._run[1]
 
     async def write_trade(self, data: object) -> Trade | None:
         """Take one element of a trade message; give the trade, or None where it is rejected."""

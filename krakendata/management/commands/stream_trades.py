@@ -6,7 +6,7 @@ import signal
 import socket as network
 from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -64,7 +64,8 @@ class Command(DeedCommand):
             feed = LiveFeed(database_arguments(), socket, writer, rest, queue.put, name=name, symbols=symbols)
 
             def heard() -> tuple[datetime | None, int]:
-                return (socket.heard.at if socket.heard else None), len(feed.listening)
+                is_heard = feed.connected and socket.heard is not None
+                return (datetime.now(UTC) if is_heard else None), len(feed.listening)
 
             announcer = await stack.enter_async_context(Announcer(get_channel_layer(), name, heard))
             consumer = TradeConsumer.as_asgi(writer=writer, announcer=announcer)
