@@ -14,6 +14,7 @@ import pytest
 from krakendata.candles import fold_trades
 from krakendata.gaps import Stretch, gaps_of
 from krakendata.ingest.backfill import BackfillProgress, BackfillReport, KrakenTradesBackfill
+from krakendata.kraken.rest import KrakenRest
 from krakendata.replay.faults import Faults
 from krakendata.storage.queries import read_ledger
 from krakendata.types import EPOCH
@@ -216,3 +217,28 @@ async def test_a_second_backfill_of_a_pair_leaves_it_to_the_first(replaying: Cal
     await tasks[0]
     assert (report.state, others[0].state) == ("done", "busy")
     await replay.assert_held(THIN)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_nothing_in_the_database_waits_for_the_exchange(
+    replaying: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, newest_first: bool
+) -> None:
+    replay = await replaying(history(BUSY, start=NOW - timedelta(days=2)))
+    ask, waiting = KrakenRest.trades, []
+
+    async def ask_slowly(rest: KrakenRest, pair: str, since: str | None = None) -> Any:
+        # Whatever was being written is written by then.
+        await asyncio.sleep(0.4)
+        waiting.extend(
+            await replay.store.fetch(
+                "SELECT query FROM pg_stat_activity WHERE datname = current_database() "
+                "AND state LIKE 'idle in transaction%%' AND state_change < clock_timestamp() - INTERVAL '0.3 s'"
+            )
+        )
+        return await ask(rest, pair, since)
+
+    monkeypatch.setattr(KrakenRest, "trades", ask_slowly)
+    report = await backfill(replay, BUSY, None, None, newest_first)
+    assert report.state == "done"
+    assert report.calls > 3
+    assert waiting == []
