@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import ACTIVITY_BY_HOUR, MARKET_PAIRS, MarketPair
+from tests.campaign.live_market import ClosingHistory
 
 # The process: asked to end, also while the database is away; killed anywhere, and in the middle of a flush.
 # What it stands on: Redis killed, and emptied; the database restarted, and away for a while.
@@ -57,11 +57,11 @@ class LivePlan:
     is_backfilled: bool
     events: tuple[Event, ...]
 
-    def histories(self, now: datetime) -> list[GeneratedHistory]:
+    def histories(self, now: datetime) -> list[ClosingHistory]:
         """The pairs as they trade at this hour."""
         start = now - timedelta(seconds=PAST_SECONDS)
         return [
-            GeneratedHistory(
+            ClosingHistory(
                 pair, start, self.seed, absent_every=self.absent_every, activity=_activity(pair, self.rate * share, now)
             )
             for pair, share in zip(map(MARKET_PAIRS.__getitem__, self.symbols), self.shares, strict=True)

@@ -6,23 +6,22 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from krakendata.ingest.gap_fill import GapFiller
 from krakendata.ingest.pair_list import track_pairs
 from krakendata.kraken.rest import KrakenRest
-from krakendata.replay import histories
 from krakendata.replay.clock import ReplayClock
 from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.faults import Faults
 from krakendata.replay.server import ReplayServer
-from krakendata.types import NS_PER_SECOND
 from tests.campaign.calm import calm_down
 from tests.campaign.feeds import LOOK_SECONDS, PATIENCE_SECONDS, Feed, Feeds
 from tests.campaign.hurry import hurried
+from tests.campaign.live_market import ClosingHistory, made_by_the_hour
 from tests.campaign.live_plan import MISSED_SECONDS, Event, LivePlan, draw_live_plan
 from tests.campaign.live_truth import (
     assert_adds_up,
@@ -43,9 +42,6 @@ from tests.fix_trading import Replay, list_pairs, no_pacer
 # trade from there is refused after a minute. Two minutes behind, the gap filler would take each tail for a gap.
 BEHIND = timedelta(seconds=90)
 AHEAD = timedelta(seconds=30)
-
-# A market of a hundred trades a second is made an hour at a time: a week of it takes a minute.
-CHUNK_NS = 3_600 * NS_PER_SECOND
 
 # What was told has been heard after so long, and is not written yet.
 HUSH_SECONDS = 0.7
@@ -95,7 +91,8 @@ async def run_live(seed: int, ground: Ground, away_seconds: float | None = None)
     ground.clear(monday, monday)
     with made_by_the_hour(), hurried():
         clock = ReplayClock(now - BEHIND)
-        exchange = ReplayExchange(plan.histories(clock.now), clock, faults=Faults(**plan.faults))
+        market = plan.histories(clock.now)
+        exchange = ReplayExchange(market, clock, faults=Faults(**plan.faults))
         with ReplayServer(exchange).in_thread() as server:
             async with AsyncExitStack() as stack:
                 rest = await stack.enter_async_context(
@@ -107,29 +104,21 @@ async def run_live(seed: int, ground: Ground, away_seconds: float | None = None)
                     await list_pairs(store, *exchange.listed())
                 replay = Replay(exchange, server, rest, store)
                 with Feeds(plan, ground, replay) as feeds:
-                    await _LiveRun(facts, feeds, random.Random(f"{seed}/live run")).go()
+                    await _LiveRun(facts, feeds, market, random.Random(f"{seed}/live run")).go()
                 facts.trades = sum(len(exchange.trades(symbol)) for symbol in plan.symbols)
     facts.seconds = time.monotonic() - started
     return facts
 
 
-@contextmanager
-def made_by_the_hour() -> Iterator[None]:
-    """Let histories be made an hour at a time."""
-    before = histories.CHUNK_NS
-    histories.CHUNK_NS = CHUNK_NS
-    try:
-        yield
-    finally:
-        histories.CHUNK_NS = before
-
-
 class _LiveRun:
     """The course of a run."""
 
-    def __init__(self, facts: LiveFacts, feeds: Feeds, rng: random.Random) -> None:
+    def __init__(
+        self, facts: LiveFacts, feeds: Feeds, market: Sequence[ClosingHistory], rng: random.Random
+    ) -> None:
         self._facts = facts
         self._feeds = feeds
+        self._market = market
         self._rng = rng
         self._plan = feeds.plan
         self._ground = feeds.ground
@@ -347,6 +336,9 @@ class _LiveRun:
         await self._look()
 
     async def _assert_right(self) -> None:
+        faults = self._exchange.faults
+        for history in self._market:
+            history.close(self._clock.ns, lambda number: faults.malformation(number) is None)
         async with self._looking() as store:
             await calm_down(self._replay, self._symbols)
             await store.refresh(self._clock.now)
