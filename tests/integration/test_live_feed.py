@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -151,6 +152,25 @@ async def test_a_silent_socket_is_left_and_what_it_kept_to_itself_comes(replayin
         await wait_until(lambda: feed.feed.statistics.connections > 1, "another connection")
         await feed.caught_up(BTC)
     await settled(replay, BTC)
+
+
+async def test_what_was_heard_when_the_feed_is_asked_to_end_is_handed_on(replaying: Replaying) -> None:
+    replay = await backfilled(replaying, BTC)
+    takes = asyncio.Event()
+    taken: list[Any] = []
+
+    async def take_slowly(message: dict[str, Any]) -> None:
+        await takes.wait()
+        taken.extend(message["elements"])
+
+    async with feeding(replay, track=(BTC,), deliver=take_slowly) as feed:
+        await _listening(feed, BTC)
+        await feed.trade(minutes=10)
+        await asyncio.sleep(0.3)
+        asyncio.get_running_loop().call_later(0.3, takes.set)
+    newest = replay.sound(BTC)[-1].trade_id
+    ids = [each["trade_id"] for each in taken]
+    assert ids == list(range(ids[0], newest + 1))
 
 
 async def test_two_feeds_of_the_same_pairs_cost_nothing(replaying: Replaying) -> None:
