@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from krakendata.candles import bucket_start
 from krakendata.ingest.gap_fill import GapFiller, GapReport
@@ -16,8 +17,9 @@ LASTING = ("since", "malformed_every", "seed")
 SETTLED = timedelta(minutes=15)
 
 
-async def calm_down(replay: Replay, symbols: Sequence[str]) -> None:
-    """No faults any more, and time stands still at a moment that REST can tell the whole truth about."""
+async def calm_down(replay: Replay, symbols: Sequence[str], **options: Any) -> None:
+    """No faults any more, and time stands still at a moment that REST can tell the whole truth about; `options` are
+    the gap filler's."""
     faults, clock = replay.exchange.faults, replay.exchange.clock
     lasting = {name: getattr(faults, name) for name in LASTING}
     faults.clear()
@@ -26,9 +28,9 @@ async def calm_down(replay: Replay, symbols: Sequence[str]) -> None:
     clock.advance(SETTLED)
     while any(_is_unsettled(replay, symbol) for symbol in symbols):
         clock.advance(timedelta(minutes=2))
-    reports = await _pass(replay, symbols)
+    reports = await _pass(replay, symbols, **options)
     assert [report.state for report in reports] == ["done"] * len(reports), reports
-    reports = await _pass(replay, symbols)
+    reports = await _pass(replay, symbols, **options)
     assert [(report.state, report.gaps) for report in reports] == [("done", 0)] * len(reports), reports
 
 
@@ -49,6 +51,6 @@ def _is_unsettled(replay: Replay, symbol: str) -> bool:
     )
 
 
-async def _pass(replay: Replay, symbols: Sequence[str]) -> list[GapReport]:
+async def _pass(replay: Replay, symbols: Sequence[str], **options: Any) -> list[GapReport]:
     """One look of the schedule, which also fetches what was traded before the first trade held."""
-    return await GapFiller(**replay.deed()).fill_all_gaps(symbols, before_beginning=True)
+    return await GapFiller(**replay.deed(**options)).fill_all_gaps(symbols, before_beginning=True)

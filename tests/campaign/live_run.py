@@ -143,7 +143,7 @@ class _LiveRun:
         await track_pairs(self._ground.url, self._symbols)
         if self._plan.is_backfilled:
             async with self._looking():
-                filler = GapFiller(**self._replay.deed())
+                filler = GapFiller(**self._replay.deed(max_rejects_kept=self._plan.rejects_kept))
                 reports = await filler.fill_all_gaps(self._symbols, before_beginning=True)
             assert all(report.state == "done" for report in reports), reports
         self._clock.speed = self._plan.speed
@@ -340,7 +340,7 @@ class _LiveRun:
         for history in self._market:
             history.close(self._clock.ns, lambda number: faults.malformation(number) is None)
         async with self._looking() as store:
-            await calm_down(self._replay, self._symbols)
+            await calm_down(self._replay, self._symbols, max_rejects_kept=self._plan.rejects_kept)
             await store.refresh(self._clock.now)
             await assert_nothing_lies(store)
             for symbol in self._symbols:
