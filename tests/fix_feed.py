@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -90,6 +90,7 @@ async def feeding(
     track: tuple[str, ...] = (),
     limits: BufferLimits = HASTY,
     timing: Timing = TIMING,
+    deliver: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
     name: str = "test",
     **options: Any,
 ) -> AsyncIterator[Feeding]:
@@ -106,7 +107,14 @@ async def feeding(
     ):
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(4)
         feed = LiveFeed(
-            replay.store.database, socket, writer, replay.rest, queue.put, name=name, clock=clock, **options
+            replay.store.database,
+            socket,
+            writer,
+            replay.rest,
+            deliver or queue.put,
+            name=name,
+            clock=clock,
+            **options,
         )
         found = Feeding(replay, feed, writer)
         consumer = TradeConsumer.as_asgi(writer=writer, announcer=found)

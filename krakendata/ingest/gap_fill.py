@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from krakendata.gaps import Gap, Stretch, gaps_of
+from krakendata.gaps import CandleRun, Gap, Stretch, gaps_of
 from krakendata.ingest.asking import ask
 from krakendata.ingest.candle_page import INTERVAL_MINUTES, candle_page_block
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
@@ -297,7 +297,10 @@ class _PairGaps:
 
 
 class _CandleGaps(_PairGaps):
-    """The same for a pair that is kept by its candles alone: what came since the newest, as far back as REST goes."""
+    """The same for a pair that is kept by its candles alone: from the first minute that is missing on.
+
+    A feed hears of no minute without trades: that there were none, REST has to say.
+    """
 
     async def _fill_chosen(self) -> None:
         now = self._shared.clock()
@@ -305,9 +308,7 @@ class _CandleGaps(_PairGaps):
         async with self._writers.connection() as connection:
             ledger = await read_ledger(connection, self._symbol, Stretch(EPOCH, now))
         minutes = [run for run in ledger.candle_runs if run.interval_minutes == INTERVAL_MINUTES]
-        newest = max((run.last_start for run in minutes), default=reaches)
-        # The newest may have been written while it formed.
-        start = max(newest, self._since or reaches, reaches)
+        start = _unbroken_to(minutes, max(self._since or reaches, reaches))
         if self._until is None and now - start < TAIL_DUE:
             return
         self._gaps = 1
@@ -315,3 +316,16 @@ class _CandleGaps(_PairGaps):
         await self._fill_candles(Stretch(start, min(now, self._until or now)))
         self._shared.done += 1
         self._shared.tell(self._symbol)
+
+
+def _unbroken_to(runs: Sequence[CandleRun], since: datetime) -> datetime:
+    """The start of the last minute behind `since` up to which, from the first one that is held, none is missing.
+
+    It may have been written while it formed.
+    """
+    reached = None
+    for run in sorted(run for run in runs if run.last_start >= since):
+        if reached is not None and run.first_start > reached + timedelta(minutes=INTERVAL_MINUTES):
+            break
+        reached = run.last_start
+    return since if reached is None else reached

@@ -10,9 +10,10 @@ from typing import Any
 
 from krakendata.errors import KrakenDataError, StorageError
 from krakendata.gaps import TradeCheck
+from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.ingest.gap_fill import GapFiller, GapReport
 from krakendata.ingest.heard_ids import HeardIds
-from krakendata.ingest.writer import DatabaseWriter
+from krakendata.ingest.writer import CLOSE_SECONDS, DatabaseWriter
 from krakendata.kraken.messages import CandlesHeard, SystemStatus, TradesHeard, Unknown, Unreadable
 from krakendata.kraken.rest import KrakenRest
 from krakendata.kraken.subscriptions import Subscribed, SubscriptionRefused
@@ -75,6 +76,7 @@ class LiveFeed:
         *,
         name: str,
         symbols: Collection[str] | None = None,
+        max_rejects_kept: int = MAX_REJECTS_KEPT,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lag: timedelta = SOCKET_LAG,
     ) -> None:
@@ -90,6 +92,7 @@ class LiveFeed:
         self._rest = rest
         self._deliver = deliver
         self._symbols = symbols
+        self._max_rejects_kept = max_rejects_kept
         self._clock = clock
         self._lag = lag
         self._heard = HeardIds({})
@@ -102,7 +105,10 @@ class LiveFeed:
         self._session: int | None = None
 
     async def run(self) -> None:
-        """Feed for ever. Raises StorageError where the database cannot be reached at the beginning."""
+        """Feed for ever; whoever is cancelled hands on what it has heard.
+
+        Raises StorageError where the database cannot be reached at the beginning.
+        """
         self._heard = HeardIds(await self._writer.read_newest_ids())
         await self._follow()
         try:
@@ -110,6 +116,7 @@ class LiveFeed:
                 for each in (self._listen, self._hand_on, self._keep_following, self._keep, self._repair):
                     tasks.create_task(each())
         finally:
+            await self._hand_on_rest()
             with suppress(StorageError, TimeoutError):
                 async with asyncio.timeout(KEEP_SECONDS):
                     await self._keep_session(is_end=True)
@@ -173,22 +180,35 @@ class LiveFeed:
 
     async def _hand_over(self, waiting: list[Any], elements: Collection[Any]) -> None:
         """Leave them to `_hand_on`, and wait while it has enough."""
+        waiting.extend(elements)
+        self._has_some.set()
         while len(self._trades) + len(self._candles) >= MOST_ELEMENTS:
             self._has_room.clear()
             await self._has_room.wait()
-        waiting.extend(elements)
-        self._has_some.set()
 
     async def _hand_on(self) -> None:
         while True:
             await self._has_some.wait()
             self._has_some.clear()
-            for kind, waiting in (("trades.heard", self._trades), ("candles.heard", self._candles)):
-                if waiting:
-                    elements = waiting[:]
-                    waiting.clear()
-                    self._has_room.set()
-                    await self._deliver({"type": kind, "elements": elements})
+            await self._hand_on_waiting()
+
+    async def _hand_on_waiting(self) -> None:
+        for kind, waiting in (("trades.heard", self._trades), ("candles.heard", self._candles)):
+            if waiting:
+                elements = waiting[:]
+                await self._deliver({"type": kind, "elements": elements})
+                # Not before: whoever is cancelled while it waits has handed on nothing.
+                del waiting[: len(elements)]
+                self._has_room.set()
+
+    async def _hand_on_rest(self) -> None:
+        """What was heard comes before the end, as far as the consumer takes it in time."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._hand_on_waiting()
+        except TimeoutError:
+            left = len(self._trades), len(self._candles)
+            logger.error("the feed ends with records not handed on trades=%d candles=%d", *left)
 
     # --- following and keeping -----------------------------------------------------------------------------
 
@@ -288,7 +308,13 @@ class LiveFeed:
 
     async def _fill_gaps(self, symbols: list[str]) -> set[str]:
         """Fill the gaps of these; give those of which some are left."""
-        filler = GapFiller(self._database, self._rest, by="feed", clock=self._clock)
+        filler = GapFiller(
+            self._database,
+            self._rest,
+            max_rejects_kept=self._max_rejects_kept,
+            by="feed",
+            clock=self._clock,
+        )
         try:
             reports = await filler.fill_all_gaps(symbols)
         except KrakenDataError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from math import inf
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -55,8 +56,8 @@ AWAY_SECONDS = 3.0
 # For a symbol that another transaction writes: blocks take so long.
 BUSY_SECONDS = 0.05
 
-# How long a batch is worked at when the process is asked to end: a service manager kills it after ten seconds.
-CLOSE_SECONDS = 8.0
+# How long a process that is asked to end works at what it has: a service manager kills it after ten seconds.
+CLOSE_SECONDS = 6.0
 
 
 class BufferLimits(NamedTuple):
@@ -137,6 +138,7 @@ class DatabaseWriter:
         self._flushed = asyncio.Event()
         self._due = asyncio.Event()
         self._is_closing = False
+        self._ends_at = inf
         self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -243,8 +245,7 @@ class DatabaseWriter:
                 self._note_refusal(error)
                 return False
             finally:
-                self._flushed.set()
-                self._flushed.clear()
+                self._tell_flushed()
             if self._is_refused:
                 logger.info("The database takes records again.")
                 # Only a part was tried.
@@ -268,6 +269,14 @@ class DatabaseWriter:
             async with self._writers.connection() as connection:
                 await record_checks(connection, ready)
 
+    def expect_end(self) -> None:
+        """The process is to end: what is taken and written from now on, `close` included, has CLOSE_SECONDS in all.
+
+        Whoever waits for room then waits no longer, and what the buffer does not hold is dropped and counted.
+        """
+        self._ends_at = min(self._ends_at, time.monotonic() + CLOSE_SECONDS)
+        self._tell_flushed()
+
     async def close(self) -> None:
         """Write what waits, within a service manager's patience, and let go of the database."""
         if self._keeper is None:
@@ -275,15 +284,22 @@ class DatabaseWriter:
         keeper, self._keeper = self._keeper, None
         self._is_closing = True
         self._due.set()
+        self.expect_end()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(max(self._ends_at - time.monotonic(), 0.0)):
                 await keeper
                 await self._flush_all()
                 if self._run is not None:
                     await self._writers.finish_run(self._run[1], "stopped")
         except (TimeoutError, StorageError) as error:
-            logger.error("The feed ends with unwritten records trades=%d error=%s", len(self._trades), error)
+            logger.error(
+                "The feed ends with unwritten records trades=%d candles=%d why=%s",
+                len(self._trades),
+                len(self._candles),
+                str(error) or "the time is up",
+            )
             self.statistics.trades.dropped += len(self._trades)
+            self.statistics.candles.dropped += len(self._candles)
         finally:
             keeper.cancel()
             with suppress(StorageError):
@@ -328,8 +344,18 @@ class DatabaseWriter:
     async def _wait_for_room(self, buffer: "Buffer[Trade] | CandleBuffer") -> None:
         """Wait while the buffer is full and the database at work, not while it refuses."""
         while buffer.is_full and not self._is_refused and not self._is_closing:
+            seconds = self._ends_at - time.monotonic()
+            if seconds <= 0:
+                return
             self._due.set()
-            await self._flushed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds if seconds < inf else None):
+                    await self._flushed.wait()
+
+    def _tell_flushed(self) -> None:
+        """Let those who wait for room look again."""
+        self._flushed.set()
+        self._flushed.clear()
 
     async def _write_waiting(self) -> bool:
         """Write all that waits in one go, or after a refusal a part; whether there was anything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from krakendata.gaps import Stretch, coverage_of
 from krakendata.ingest.backfill import KrakenTradesBackfill
 from krakendata.ingest.gap_fill import GapFiller
 from krakendata.ingest.pair_list import track_pairs, untrack_pairs
+from krakendata.replay.faults import Faults
 from krakendata.storage.queries import read_ledger
 from krakendata.types import EPOCH
 from tests.fix_feed import Feeding, feeding, wait_until
@@ -24,14 +26,14 @@ pytestmark = [
 ]
 
 BTC, ETH, THIN = "BTC/USD", "ETH/USD", "BCH/EUR"
-YESTERDAY = NOW - timedelta(days=1)
+EARLIER = NOW - timedelta(hours=3)
 
 Replaying = Callable[..., Any]
 
 
 async def backfilled(replaying: Replaying, *symbols: str, **options: Any) -> Replay:
     """An exchange of these pairs, all of whose past is held."""
-    replay: Replay = await replaying(*(history(symbol, start=YESTERDAY) for symbol in symbols), **options)
+    replay: Replay = await replaying(*(history(symbol, start=EARLIER) for symbol in symbols), **options)
     for symbol in symbols:
         report = await KrakenTradesBackfill(**replay.deed()).backfill_symbol(symbol)
         assert report.state == "done", report
@@ -101,7 +103,7 @@ async def test_what_was_traded_while_the_feed_was_away_comes_with_it(replaying: 
             return await feed.holes(BTC) == []
 
         await wait_until(is_whole, "the repair")
-        assert feed.feed.statistics.repaired == 1
+        await wait_until(lambda: feed.feed.statistics.repaired == 1, "its count")
     await settled(replay, BTC)
 
 
@@ -117,13 +119,13 @@ async def test_what_was_traded_while_the_feed_was_away_comes_with_it(replaying: 
     ids=lambda faults: "+".join(faults),
 )
 async def test_faults_of_the_socket_cost_nothing(replaying: Replaying, faults: dict[str, Any]) -> None:
-    replay = await backfilled(replaying, BTC, ETH)
-    replay.exchange.faults.change({**faults, "seed": 7})
+    lasting = {name: value for name, value in faults.items() if name in ("malformed_every", "late_every")}
+    replay = await backfilled(replaying, BTC, ETH, faults=Faults(seed=7, **lasting))
+    replay.exchange.faults.change(faults)
     async with feeding(replay, track=(BTC, ETH)) as feed:
-        await feed.trade(minutes=90, speed=600)
-        lasting = {name: value for name, value in faults.items() if name in ("malformed_every", "late_every")}
+        await feed.trade(minutes=60, speed=600)
         replay.exchange.faults.clear()
-        replay.exchange.faults.change({**lasting, "seed": 7})
+        replay.exchange.faults.change(lasting)
         for symbol in (BTC, ETH):
             await feed.caught_up(symbol)
         counts = feed.writer.statistics.trades
@@ -150,6 +152,25 @@ async def test_a_silent_socket_is_left_and_what_it_kept_to_itself_comes(replayin
         await wait_until(lambda: feed.feed.statistics.connections > 1, "another connection")
         await feed.caught_up(BTC)
     await settled(replay, BTC)
+
+
+async def test_what_was_heard_when_the_feed_is_asked_to_end_is_handed_on(replaying: Replaying) -> None:
+    replay = await backfilled(replaying, BTC)
+    takes = asyncio.Event()
+    taken: list[Any] = []
+
+    async def take_slowly(message: dict[str, Any]) -> None:
+        await takes.wait()
+        taken.extend(message["elements"])
+
+    async with feeding(replay, track=(BTC,), deliver=take_slowly) as feed:
+        await _listening(feed, BTC)
+        await feed.trade(minutes=10)
+        await asyncio.sleep(0.3)
+        asyncio.get_running_loop().call_later(0.3, takes.set)
+    newest = replay.sound(BTC)[-1].trade_id
+    ids = [each["trade_id"] for each in taken]
+    assert ids == list(range(ids[0], newest + 1))
 
 
 async def test_two_feeds_of_the_same_pairs_cost_nothing(replaying: Replaying) -> None:
@@ -194,7 +215,7 @@ async def test_a_refused_symbol_hurts_no_other(replaying: Replaying) -> None:
 
 
 async def test_a_pair_may_be_kept_by_its_candles_alone(replaying: Replaying) -> None:
-    replay: Replay = await replaying(history(BTC, start=YESTERDAY))
+    replay: Replay = await replaying(history(BTC, start=EARLIER))
     await track_pairs(replay.store.database, [BTC], candles_only=True)
     async with feeding(replay) as feed:
         await _listening(feed, BTC)

@@ -14,6 +14,7 @@ import pytest
 
 from krakendata.candles import fold_trades
 from krakendata.gaps import TradeCheck
+from krakendata.ingest import writer as writer_module
 from krakendata.ingest.writer import BufferLimits, DatabaseWriter
 from krakendata.types import Trade, ns_of
 from tests.fix_storage import NOW, Store
@@ -215,3 +216,22 @@ async def test_a_check_counts_only_for_the_newest_trade_held(store: Store, kept:
         await writer.record_checks({BTC: TradeCheck(kept, ns_of(NOW)), ETH: TradeCheck(7, ns_of(NOW))})
     found = await store.fetch("SELECT symbol, last_id, checked_ns FROM trade_checks")
     assert found == ([(BTC, 250, ns_of(NOW))] if kept == 250 else [])
+
+
+async def test_who_is_to_end_does_not_wait_for_a_database_that_hangs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "CLOSE_SECONDS", 0.5)
+    limits = BufferLimits(trades=10, flush_trades=5, flush_seconds=3600)
+    async with store.connection.transaction():
+        await store.connection.execute("LOCK TABLE candles IN SHARE MODE")
+        async with asyncio.timeout(5), writing(store, limits) as writer:
+            waiting = asyncio.create_task(writer.write_trades([said(trade) for trade in made(30)]))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            writer.expect_end()
+            await waiting
+            await writer.close()
+    counts = writer.statistics.trades
+    assert (counts.received, counts.stored, counts.dropped) == (30, 0, 30)
+    assert await stored(store) == []

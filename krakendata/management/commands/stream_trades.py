@@ -61,7 +61,10 @@ class Command(DeedCommand):
                 KrakenWebSocket(websocket_url(), timing=Timing(ping=PING_SECONDS))
             )
             queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_WAITING)
-            feed = LiveFeed(database_arguments(), socket, writer, rest, queue.put, name=name, symbols=symbols)
+            feed = LiveFeed(
+                database_arguments(), socket, writer, rest, queue.put,
+                name=name, symbols=symbols, max_rejects_kept=max_rejects_kept(),
+            )  # fmt: skip
 
             def heard() -> tuple[datetime | None, int]:
                 is_heard = feed.connected and socket.heard is not None
@@ -70,14 +73,14 @@ class Command(DeedCommand):
             announcer = await stack.enter_async_context(Announcer(get_channel_layer(), name, heard))
             consumer = TradeConsumer.as_asgi(writer=writer, announcer=announcer)
             consuming = asyncio.create_task(consumer({"type": "channel"}, queue.get, _say_nothing))
-            await self._feed(feed, consuming)
+            await self._feed(feed, writer, consuming)
             # What was heard comes before the end.
             await queue.put({"type": "feed.ended"})
             await consuming
             self.stdout.write("Stopped; what was heard is written. " + _told(feed))
             return {"name": name, **feed.facts()}
 
-    async def _feed(self, feed: LiveFeed, consuming: asyncio.Task[None]) -> None:
+    async def _feed(self, feed: LiveFeed, writer: DatabaseWriter, consuming: asyncio.Task[None]) -> None:
         """Feed until Ctrl-C or SIGTERM; a defect on either side of the queue ends it too."""
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -89,6 +92,7 @@ class Command(DeedCommand):
         try:
             await asyncio.wait([running, stopping, consuming], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            writer.expect_end()
             for task in (running, telling, stopping):
                 task.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
