@@ -8,9 +8,10 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
 from krakendata.consumers import LiveConsumer
+from krakendata.live import SOCKET_PATH
 from krakendata.live.cutting import CuttableSockets
 
-websocket_urlpatterns = [path("live/", LiveConsumer.as_asgi())]
+websocket_urlpatterns = [path(SOCKET_PATH.removeprefix("/"), LiveConsumer.as_asgi())]
 
 
 def websocket_application() -> Any:
