@@ -145,7 +145,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _cut_when_stuck(self, outbox: Outbox) -> None:
         await outbox.over.wait()
         logger.warning("let a slow client go client=%s lost=%s", self.scope.get("client"), outbox.lost)
-        await hub().leave(outbox)
+        hub().drop(outbox)
         await asyncio.sleep(CUT_SECONDS)
         self.scope["cut"]()
 

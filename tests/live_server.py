@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.contrib.auth.hashers import make_password
 from websockets.asyncio.client import ClientConnection, connect
 
 from config import env
@@ -141,8 +142,8 @@ class LiveClient:
         message |= {"req_id": req_id} if req_id is not None else {}
         await self.connection.send(json.dumps(message))
 
-    async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+    async def receive(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        async with asyncio.timeout(seconds):
             message: dict[str, Any] = json.loads(await self.connection.recv())
         self.told.append(message)
         return message
@@ -244,24 +245,30 @@ def wait_for_port(port: int, seconds: float) -> None:
 
 @contextmanager
 def live_server(name: str) -> Iterator[LiveServer]:
-    """A server on a new database of this name, with a superuser and a stranger who is no staff."""
+    """A server on a new database of this name, with the users that `make_users` makes."""
     redis = OwnRedis(free_port())
     with installed(name) as installation, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         redis.start()
         stack.callback(redis.stop)
-        for user in (USER, "stranger", "clerk"):
-            variables = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-            installation.run(
-                "createsuperuser", "--no-input", "--username", user, "--email", "a@b.c", **variables
-            )
-        with installation.connect() as connection:
-            connection.execute("UPDATE auth_user SET is_superuser = false WHERE username <> %s", [USER])
+        make_users(installation)
         log, port = Path(folder, "log"), free_port()
         process = serve(installation, redis, port, log)
         stack.callback(end, process)
         wait_for_port(port, START_SECONDS)
         yield LiveServer(installation, redis, port, process, log)
         print(log.read_text(encoding="utf-8"))  # noqa: T201 (shown where a test failed)
+
+
+def make_users(installation: Installation) -> None:
+    """A superuser, and two of the staff without any permission, with one password."""
+    password = make_password(PASSWORD)
+    with installation.connect() as connection:
+        for name in (USER, "clerk", "stranger"):
+            connection.execute(
+                "INSERT INTO auth_user (username, password, is_superuser, is_staff, is_active, first_name, last_name, "
+                "email, date_joined) VALUES (%s, %s, %s, true, true, '', '', '', now())",
+                [name, password, name == USER],
+            )
 
 
 def serve(installation: Installation, redis: OwnRedis, port: int, log: Path) -> subprocess.Popen[bytes]:

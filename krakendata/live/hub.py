@@ -84,11 +84,15 @@ class Hub:
         if self._state != UNKNOWN:
             outbox.put(feed_state(self._state, self._state_since))
 
-    async def leave(self, outbox: Outbox) -> None:
-        """It is gone; when it was the last one, everything stops."""
+    def drop(self, outbox: Outbox) -> None:
+        """Tell it nothing more."""
         self._clients.discard(outbox)
         for topic in list(self._shared):
             self.unsubscribe(outbox, topic)
+
+    async def leave(self, outbox: Outbox) -> None:
+        """It is gone; when it was the last one, everything stops."""
+        self.drop(outbox)
         async with self._guard:
             if not self._clients:
                 await self._stop()

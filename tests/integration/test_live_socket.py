@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from krakendata.candles import fold_trades
+from krakendata.consumers import CUT_SECONDS
 from krakendata.live_messages import candles_message
 from krakendata.types import HistoricalCandle, Trade, bucket_start_ns, ns_of
 from tests.live_server import Feed, LiveClient, LiveServer, is_kind, live_server
@@ -41,12 +41,15 @@ async def feed(server: LiveServer) -> AsyncIterator[Feed]:
 
 
 class Market:
-    """Trades of a pair of its own, from three minutes ago on."""
+    """Trades of a pair of its own, from some minutes before this one on.
 
-    def __init__(self) -> None:
+    A minute that ended a minute ago is taken for settled; nothing may lie a minute ahead.
+    """
+
+    def __init__(self, minutes_ago: int = 2) -> None:
         self.symbol = next(SYMBOLS)
         minute = bucket_start_ns(ns_of(datetime.now(UTC)), 1)
-        self.start_ns = minute - 180 * SECOND
+        self.start_ns = minute - minutes_ago * 60 * SECOND
 
     def trade(self, trade_id: int, seconds: float, price: str = "100") -> Trade:
         ns = self.start_ns + int(seconds * SECOND)
@@ -229,9 +232,8 @@ def rows_of_safely(message: dict[str, Any]) -> list[tuple[int, int, str]]:
     return rows_of(message) if message.get("channel") == "candles" else []
 
 
-async def test_trades_the_feed_has_not_written_yet_are_waited_for(
-    server: LiveServer, feed: Feed, market: Market
-) -> None:
+async def test_trades_the_feed_has_not_written_yet_are_waited_for(server: LiveServer, feed: Feed) -> None:
+    market = Market(minutes_ago=1)
     trades = market.trades(1, 80, 0)
     await server.write(trades[:50])
     async with server.client() as client:
@@ -243,7 +245,8 @@ async def test_trades_the_feed_has_not_written_yet_are_waited_for(
         await server.write(trades[:70])
         await client.receive_until(
             lambda message: any(
-                row["state"] == "closed" and row["complete"] for row in message.get("data", [])
+                row["state"] != "forming" and row["complete"] and row["last_id"] == 60
+                for row in message.get("data", [])
             )
         )
     assert_is_fold(client, trades)
@@ -278,6 +281,18 @@ async def test_candles_of_every_length_come_from_the_same_trades(
     assert all(message["data"][-1]["last_id"] == 21 for message in updates)
 
 
+def list_pair(server: LiveServer, symbol: str) -> None:
+    """Have the exchange list it."""
+    base, quote = symbol.split("/")
+    names = [symbol, base + quote, base + quote, symbol, base, quote, "online", 2, 8]
+    with server.installation.connect() as connection:
+        connection.execute(
+            "INSERT INTO pairs (symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            names,
+        )
+
+
 async def test_pairs_with_candles_only_are_followed_by_their_minutes(
     server: LiveServer, feed: Feed, market: Market
 ) -> None:
@@ -286,6 +301,7 @@ async def test_pairs_with_candles_only_are_followed_by_their_minutes(
         prices = Decimal(100), max(Decimal(close), Decimal(100)), Decimal(100), Decimal(close)
         return HistoricalCandle(market.symbol, 1, start, *prices, Decimal(count), Decimal(101 * count), count)
 
+    list_pair(server, market.symbol)
     async with server.client() as client:
         (snapshot,) = await client.subscribe(market.symbol)
         assert snapshot["data"] == []
@@ -301,6 +317,7 @@ async def test_pairs_with_candles_only_are_followed_by_their_minutes(
 
 
 async def test_nothing_collected_is_said(server: LiveServer, market: Market) -> None:
+    list_pair(server, market.symbol)
     async with server.client() as client:
         await client.send("subscribe", channel="candles", symbol=[market.symbol])
         answer = await client.receive_until(lambda message: "success" in message)
@@ -407,36 +424,40 @@ async def test_a_database_that_ends_all_connections_is_read_again(
 
 
 SUBSCRIBERS = 200
-ROUNDS = 60
+# What the kernels of both sides hold for a stuck client is up to 4 MB, an outbox as much: this is more.
+ROUNDS, TRADES_A_ROUND = 40, 2_500
+MAX_GROWTH = 60_000_000
 
 
 async def test_200_subscribers_are_served_while_one_of_them_is_stuck(server: LiveServer, feed: Feed) -> None:
     quiet, busy = Market(), Market()
     stored = quiet.trades(1, 90, 0)
     await server.write(stored + busy.trades(1, 2, 0))
-    stuck = stuck_socket(server, quiet.symbol, busy.symbol)
-    async with asyncio.TaskGroup() as group, asyncio.timeout(180):
-        barrier = asyncio.Barrier(SUBSCRIBERS)
-        listening = [
-            group.create_task(follow(server, quiet.symbol, barrier, ROUNDS)) for _ in range(SUBSCRIBERS - 1)
-        ]
-        await barrier.wait()
-        before = server.memory()
-        flood = 0
-        for n in range(ROUNDS):
-            await feed.tell(quiet.trade(91 + n, 90 + n, f"{100 + n % 9}.25"))
-            # Half a megabyte a round that the stuck one does not read.
-            many = [busy.trade(3 + flood + k, 90, "123.456789") for k in range(1000)]
-            flood += len(many)
-            await feed.tell(*many)
-            await asyncio.sleep(0.05)
-        clients = await asyncio.gather(*listening)
-    trades = stored + [quiet.trade(91 + n, 90 + n, f"{100 + n % 9}.25") for n in range(ROUNDS)]
-    for client in clients:
-        assert_is_fold(client, trades)
-    assert is_cut(stuck)
-    assert server.memory() - before < 60e6
-    assert "let a slow client go" in server.log.read_text(encoding="utf-8")
+    live = [quiet.trade(91 + n, 90 + n, f"{100 + n % 9}.25") for n in range(ROUNDS)]
+    with stuck_socket(server, quiet.symbol, busy.symbol) as stuck:
+        async with asyncio.timeout(300), asyncio.TaskGroup() as group:
+            barrier = asyncio.Barrier(SUBSCRIBERS)
+            followers = (follow(server, quiet.symbol, barrier, ROUNDS) for _ in range(SUBSCRIBERS - 1))
+            listening = [group.create_task(follower) for follower in followers]
+            await barrier.wait()
+            before = server.memory()
+            for n, trade in enumerate(live):
+                await feed.tell(trade)
+                first = 3 + n * TRADES_A_ROUND
+                await feed.tell(*(busy.trade(first + k, 90, "123.456789") for k in range(TRADES_A_ROUND)))
+            await is_logged(server, "let a slow client go")
+        assert server.memory() - before < MAX_GROWTH
+        for task in listening:
+            assert_is_fold(task.result(), stored + live)
+        await asyncio.sleep(CUT_SECONDS + 2)
+        # Not closed in good order, behind what the kernel holds, but reset: nothing of it is left in the server.
+        with pytest.raises(ConnectionResetError):
+            stuck.recv(1 << 16)
+
+
+async def is_logged(server: LiveServer, words: str) -> None:
+    while words not in server.log.read_text(encoding="utf-8"):  # noqa: ASYNC110 (another process writes it)
+        await asyncio.sleep(0.2)
 
 
 async def follow(server: LiveServer, symbol: str, barrier: asyncio.Barrier, rounds: int) -> LiveClient:
@@ -468,19 +489,9 @@ def stuck_socket(server: LiveServer, *symbols: str) -> socket.socket:
 
 def masked(payload: bytes) -> bytes:
     """A text frame as clients send them; a mask of zeros changes nothing."""
-    return bytes([0x81, 0x80 | 126]) + len(payload).to_bytes(2, "big") + bytes(4) + payload
-
-
-def is_cut(stuck: socket.socket) -> bool:
-    """Whether the server reset the connection, or closed it behind what the kernel still holds."""
-    stuck.settimeout(20)
-    deadline = time.monotonic() + 30
-    try:
-        while time.monotonic() < deadline:
-            if not stuck.recv(1 << 20):
-                return True
-    except ConnectionResetError:
-        return True
-    except TimeoutError:
-        pass
-    return False
+    length = (
+        bytes([0x80 | len(payload)])
+        if len(payload) < 126
+        else bytes([0x80 | 126, *len(payload).to_bytes(2, "big")])
+    )
+    return b"\x81" + length + bytes(4) + payload
