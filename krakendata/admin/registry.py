@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from krakendata.admin.browse import candles, trades
+from krakendata.admin.live import live
 from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.status import sync_status
@@ -43,6 +44,7 @@ class PairAdmin(ReadOnlyAdmin):
             ("sync-status/", "krakendata_sync_status", sync_status),
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
+            ("live/", "krakendata_live", live),
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:

@@ -6,3 +6,6 @@ bounded; who reads too slowly is told so and let go. `consumers.LiveConsumer` is
 
 `requests` and `replies` are the two halves of the protocol (docs/reference/live-socket.md).
 """
+
+# Where the socket is; the admin's live page is told it.
+SOCKET_PATH = "/live/"

@@ -43,7 +43,7 @@ LOOK_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 MAX_CONNECTIONS = 4
 
-LIVE, SILENT = "live", "silent"
+UNKNOWN, LIVE, SILENT = "unknown", "live", "silent"
 
 
 class Hub:
@@ -68,7 +68,9 @@ class Hub:
         self._carriers: dict[str, set[str]] = defaultdict(set)
         # Since when nothing can have been missed (monotonic); infinite while the feed is not heard.
         self._heard_since = math.inf
-        self._state, self._state_since = SILENT, datetime.now(UTC)
+        # Until it is heard, or was not for long enough, nobody can say how the feed is.
+        self._started = 0.0
+        self._state, self._state_since = UNKNOWN, datetime.now(UTC)
 
     # --- clients ---
 
@@ -77,14 +79,20 @@ class Hub:
         async with self._guard:
             self._clients.add(outbox)
             if not self._tasks:
+                self._started = time.monotonic()
                 self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep())]
-        outbox.put(feed_state(self._state, self._state_since))
+        if self._state != UNKNOWN:
+            outbox.put(feed_state(self._state, self._state_since))
 
-    async def leave(self, outbox: Outbox) -> None:
-        """It is gone; when it was the last one, everything stops."""
+    def drop(self, outbox: Outbox) -> None:
+        """Tell it nothing more."""
         self._clients.discard(outbox)
         for topic in list(self._shared):
             self.unsubscribe(outbox, topic)
+
+    async def leave(self, outbox: Outbox) -> None:
+        """It is gone; when it was the last one, everything stops."""
+        self.drop(outbox)
         async with self._guard:
             if not self._clients:
                 await self._stop()
@@ -155,7 +163,7 @@ class Hub:
         self._is_listening.clear()
         self._heard_since = math.inf
         self._pulses.clear()
-        self._state, self._state_since = SILENT, datetime.now(UTC)
+        self._state = UNKNOWN
         provider, self._provider = self._provider, None
         if provider is not None:
             await provider.close()
@@ -170,13 +178,20 @@ class Hub:
                 self._is_listening.set()
                 try:
                     while True:
-                        self._take(await self._layer.receive(channel))
+                        self._take_safely(await self._layer.receive(channel))
                 finally:
                     await self._layer.group_discard(GROUP, channel)
             except Exception as error:
-                # Whatever Redis or its client come up with, and messages of another release: the next may be good.
+                # Whatever Redis or its client come up with.
                 logger.warning("cannot hear the feed error=%r again_in=%ss", str(error), RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _take_safely(self, message: Mapping[str, Any]) -> None:
+        """Take a message; one of another release, that cannot be read, is passed over."""
+        try:
+            self._take(message)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            logger.warning("cannot read a message of the feed error=%r", error)
 
     def _take(self, message: Mapping[str, Any]) -> None:
         """Put one message where it belongs; nothing here waits."""
@@ -241,15 +256,15 @@ class Hub:
             due = [shared for shared in self._shared.values() if shared.is_due(self._state == LIVE)]
             try:
                 await self._refresh(due)
-            except KrakenDataError as error:
-                logger.warning(
-                    "cannot read what clients follow error=%r again_in=%ss", str(error), RETRY_SECONDS
-                )
+            except Exception as error:
+                # Without this task nothing would ever be whole again.
+                is_known = isinstance(error, KrakenDataError)
+                logger.warning("cannot read what clients follow error=%r", str(error), exc_info=not is_known)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _look_for_silence(self) -> None:
-        last = max(self._pulses.values(), default=-math.inf)
-        if self._state == LIVE and time.monotonic() - last > SILENT_SECONDS:
+        last = max(self._pulses.values(), default=self._started)
+        if self._state != SILENT and time.monotonic() - last > SILENT_SECONDS:
             self._heard_since = math.inf
             self._tell_state(SILENT)
             for shared in self._shared.values():
@@ -267,9 +282,10 @@ class Hub:
                 if not shared.is_unused:
                     await shared.refresh(provider, self._tape, self._late_from())
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(MAX_CONNECTIONS - 1):
-                group.create_task(read())
+        readers = (read() for _ in range(MAX_CONNECTIONS - 1))
+        for error in await asyncio.gather(*readers, return_exceptions=True):
+            if error is not None:
+                raise error
 
 
 def _shared_of(topic: Topic) -> Shared:

@@ -15,7 +15,7 @@ ROOM_MESSAGES, ROOM_CHARACTERS = MAX_MESSAGES // 10, MAX_CHARACTERS // 4
 
 
 class Outbox:
-    """Messages in order. Once too many wait they are dropped, all of them, and no more are taken; `lost` counts them."""
+    """Messages in order. Once too many wait they are dropped, all of them, and no more taken; `lost` counts them."""
 
     def __init__(self, max_messages: int = MAX_MESSAGES, max_characters: int = MAX_CHARACTERS) -> None:
         self._limits = (max_messages, max_characters)
@@ -24,7 +24,7 @@ class Outbox:
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
         self.lost = 0
-        # More came than was read; nothing is taken any more.
+        # More came than was read, or nobody reads; nothing is taken any more.
         self.over = asyncio.Event()
 
     def put(self, text: str) -> None:
@@ -40,6 +40,12 @@ class Outbox:
             self._waiting.clear()
             self._characters = 0
             self._taken.set()
+        self._changed.set()
+
+    def close(self) -> None:
+        """Nobody reads any more: take nothing more, and let nobody wait."""
+        self.over.set()
+        self._taken.set()
         self._changed.set()
 
     async def room(self) -> None:
