@@ -40,7 +40,7 @@ Find = Callable[[Connection], Awaitable[tuple[str, Bounds]]]
 class CandleStream:
     """One stream of one symbol's candles.
 
-    `connected` gives the pool or raises NotConnectedError; `find` gives the symbol and its bounds or raises
+    `connected` gives the pool or raises NotConnectedError; `find` gives the symbol and its bounds, or raises
     UnknownSymbol. A connection is borrowed for a look and given back before anything is handed out.
     """
 
@@ -48,6 +48,7 @@ class CandleStream:
         self,
         connected: Callable[[], Pool],
         find: Find,
+        symbol: str,
         interval: Interval,
         clock: Callable[[], datetime],
         *,
@@ -57,13 +58,13 @@ class CandleStream:
     ) -> None:
         self._connected = connected
         self._find = find
+        self._symbol = symbol
         self._interval = interval
         self._clock = clock
         self._history = history
         self._patience = patience
         self._forming = forming
-        # Both are known after the first look.
-        self._symbol = ""
+        # None before the first look.
         self._progress: StreamProgress | None = None
         self._is_away = False
 
@@ -72,7 +73,7 @@ class CandleStream:
         while True:
             for each in await self._look_until_answered():
                 yield each
-            if self._progress is None or not self._progress.is_behind(self._clock()):
+            if self._progress is None or not self._progress.has_more:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _look_until_answered(self) -> list[StreamedCandle]:
@@ -84,25 +85,22 @@ class CandleStream:
                 if not error.transient:
                     raise
                 if not self._is_away:
-                    logger.warning("wait stream symbol=%s interval=%s error=%s", *self._named, error)
+                    told = (self._symbol, self._interval.name, error)
+                    logger.warning("wait stream symbol=%s interval=%s error=%s", *told)
                 self._is_away = True
                 await asyncio.sleep(next(waits))
                 continue
             if self._is_away:
-                logger.info("resume stream symbol=%s interval=%s", *self._named)
+                logger.info("resume stream symbol=%s interval=%s", self._symbol, self._interval.name)
             self._is_away = False
             return given
-
-    @property
-    def _named(self) -> tuple[str, str]:
-        return self._symbol or "?", self._interval.name
 
     async def _begin(self) -> list[StreamedCandle]:
         """The first look: what is past, and from where on to wait."""
         now = self._clock()
         closed = bucket_start(now, self._interval.minutes)
         async with self._connected().connection() as connection:
-            self._symbol, bounds = await self._find(connection)
+            _, bounds = await self._find(connection)
             if not self._history:
                 self._progress = StreamProgress(self._interval, closed, self._patience)
                 return []

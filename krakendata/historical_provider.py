@@ -205,7 +205,7 @@ class HistoricalDataProvider:
         """
         self._connected()
         wanted = interval_of(interval)
-        (self._symbols or Symbols()).resolve(symbol)
+        name = (self._symbols or Symbols()).resolve(symbol)
         if history < 0:
             raise ValueError(f"history is {history}; it has to be at least 0.")
         if patience is not None and patience < timedelta(0):
@@ -213,6 +213,7 @@ class HistoricalDataProvider:
         stream = CandleStream(
             self._connected,
             lambda connection: self._find(connection, symbol, wanted),
+            name,
             wanted,
             self._clock,
             history=history,

@@ -56,12 +56,15 @@ class StreamProgress:
     """How far a stream has come, from the bucket that starts at `position` on.
 
     `patience` is how long after its end a bucket waits for its proof, None: for ever. The present is an argument of
-    every question, aware UTC. Coverages reach SETTLED further than the buckets they judge, on either side.
+    every question, aware UTC. Coverages reach SETTLED further than the buckets they judge, on either side. `has_more`:
+    the last look was filled to the brim.
     """
 
     def __init__(self, interval: Interval, position: datetime, patience: timedelta | None) -> None:
         self.position = position
+        self.has_more = False
         self._interval = interval
+        self._most = BUCKETS_AT_ONCE * interval.length
         self._patience = patience
         self._patient_from = datetime.min.replace(tzinfo=UTC)
         self._doubts: dict[datetime, _Doubt] = {}
@@ -75,14 +78,10 @@ class StreamProgress:
     def wanted(self, now: datetime, forming: bool = False) -> Stretch | None:
         """The whole buckets that a look at the database would tell something of; None: a look is not worth it."""
         start = min(self._doubts, default=self.position)
-        end = min(self._closed(now), self.position + BUCKETS_AT_ONCE * self._interval.length)
+        end = min(self._closed(now), self.position + self._most)
         if forming:
             end = max(end, self.position + self._interval.length)
         return Stretch(start, end) if start < end else None
-
-    def is_behind(self, now: datetime) -> bool:
-        """Whether more buckets have closed than fit into one look."""
-        return self._closed(now) - self.position > BUCKETS_AT_ONCE * self._interval.length
 
     def reach(self, now: datetime, coverage: Coverage) -> datetime:
         """Up to which bucket the stream may go on: through what is proven, and what has been waited for."""
@@ -136,12 +135,13 @@ class StreamProgress:
     def go_on(self, reached: datetime, coverage: Coverage, candles: Sequence[Candle]) -> list[StreamedCandle]:
         """Pass every bucket from `position` to `reached`, whose candles these are, oldest first."""
         found = {candle.timestamp: candle for candle in candles}
-        kept_from = reached - BUCKETS_AT_ONCE * self._interval.length
+        kept_from = reached - self._most
         for start in [start for start in self._doubts if start < kept_from]:
             del self._doubts[start]
         for start in self._buckets(Stretch(max(self.position, kept_from), reached)):
             if not coverage.proves(widened(self._span(start))):
                 self._doubts[start] = _Doubt(found.get(start), coverage.holes_in(self._span(start)))
+        self.has_more = reached - self.position >= self._most
         self.position = reached
         return [
             StreamedCandle(candle, coverage.proves(widened(self._span(candle.timestamp))))

@@ -45,7 +45,7 @@ class Postgres:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._start()
+        self.start()
 
     def url(self, database: str, scheme: str = "postgresql") -> str:
         return f"{scheme}://{USER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{database}"
@@ -53,13 +53,14 @@ class Postgres:
     def restart(self, is_crash: bool) -> None:
         """End it, in good order or as a crash does, and start it again; returns once it answers."""
         self.stop(signal.SIGQUIT if is_crash else signal.SIGINT)
-        self._start()
+        self.start()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         self.process.send_signal(how)
         self.process.wait()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start it on its port; returns once it answers."""
         self.process = self.cluster.run_server()
         deadline = time.monotonic() + START_SECONDS
         while True:

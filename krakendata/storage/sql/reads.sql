@@ -56,14 +56,18 @@ SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND firs
        (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence
 
 -- name: trade_runs_around
--- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side.
+-- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side: looked for from the newest back,
+-- where most questions are.
 SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
 WHERE symbol = %(symbol)s
   AND first_id >= coalesce((SELECT first_id FROM trade_runs
                             WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
                             ORDER BY first_id DESC LIMIT 1), 1)
   AND first_id <= coalesce((SELECT first_id FROM trade_runs
-                            WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns >= %(end_ns)s
+                            WHERE symbol = %(symbol)s
+                              AND first_id > coalesce((SELECT first_id FROM trade_runs
+                                                       WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns < %(end_ns)s
+                                                       ORDER BY first_id DESC LIMIT 1), 0)
                             ORDER BY first_id LIMIT 1), 9223372036854775807)
 UNION ALL
 SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
@@ -80,7 +84,10 @@ WHERE symbol = %(symbol)s
                             WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
                             ORDER BY first_id DESC LIMIT 1), 1)
   AND first_id <= coalesce((SELECT first_id FROM trade_runs
-                            WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns >= %(end_ns)s
+                            WHERE symbol = %(symbol)s
+                              AND first_id > coalesce((SELECT first_id FROM trade_runs
+                                                       WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns < %(end_ns)s
+                                                       ORDER BY first_id DESC LIMIT 1), 0)
                             ORDER BY first_id LIMIT 1), 9223372036854775807)
 
 -- name: answers
