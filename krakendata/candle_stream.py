@@ -105,7 +105,8 @@ class CandleStream:
                 self._progress = StreamProgress(self._interval, closed, self._patience)
                 return []
             # The past is given as it is, whatever the patience; what has only just closed may still be written.
-            surely = bucket_start(now - (self._patience or PATIENCE), self._interval.minutes)
+            waited = PATIENCE if self._patience is None else self._patience
+            surely = bucket_start(now - waited, self._interval.minutes)
             progress = StreamProgress(self._interval, surely, self._patience)
             coverage = await self._read_coverage(connection, Stretch(surely, closed), bounds)
             reached = progress.reach(now, coverage)
