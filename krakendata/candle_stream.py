@@ -73,8 +73,8 @@ class CandleStream:
         while True:
             for each in await self._look_until_answered():
                 yield each
-            if self._progress is None or not self._progress.has_more:
-                await asyncio.sleep(POLL_SECONDS)
+            has_more = self._progress is not None and self._progress.has_more
+            await asyncio.sleep(0 if has_more else POLL_SECONDS)
 
     async def _look_until_answered(self) -> list[StreamedCandle]:
         waits = wait_seconds()

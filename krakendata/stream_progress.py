@@ -76,7 +76,8 @@ class StreamProgress:
         self._patient_from = now
 
     def wanted(self, now: datetime, forming: bool = False) -> Stretch | None:
-        """The whole buckets that a look at the database would tell something of; None: a look is not worth it."""
+        """The whole buckets that the next look at the database has to tell of; None: it would tell nothing."""
+        self.has_more = False
         start = min(self._doubts, default=self.position)
         end = min(self._closed(now), self.position + self._most)
         if forming:

@@ -157,6 +157,8 @@ def test_more_than_fit_into_one_look_come_with_the_next(monkeypatch: pytest.Monk
     while progress.has_more:
         starts += told(base.look(progress, at(3590)))
     assert [start for start, _, _ in starts] == [60 * n for n in range(59)]
+    assert progress.wanted(at(3590)) is None
+    assert not progress.has_more
 
 
 # --- patience -----------------------------------------------------------------------------------------------
