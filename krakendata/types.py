@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, NamedTuple, Self
 
 from krakendata.errors import Refused, UnknownInterval, UnknownSymbol
 
@@ -16,6 +17,7 @@ __all__ = [
     "EPOCH",
     "GONE",
     "INTERVALS",
+    "Candle",
     "HistoricalCandle",
     "Interval",
     "Pair",
@@ -281,6 +283,35 @@ class HistoricalCandle:
         if self.first_id is None or self.last_id is None:
             return False
         return self.first_id > 0 and self.last_id - self.first_id + 1 == self.trade_count
+
+
+class Candle(NamedTuple):
+    """One candle as the database has it (REC-006; `HistoricalCandle` is the rich one).
+
+    `timestamp` is the start, aware UTC. `volume` is in the base currency; `turnover`, Σ price × volume, in
+    the quote currency, and `vwap` = turnover / volume, both None where an archive does not tell. `first_id`
+    and `last_id` as in HistoricalCandle. `coarse`: given by an archive at this interval, not built from
+    minutes. The order is that of the columns in sql/reads.sql.
+    """
+
+    symbol: str
+    timestamp: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    vwap: Decimal | None
+    trade_count: int
+    turnover: Decimal | None
+    first_id: int | None
+    last_id: int | None
+    coarse: bool
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Make a candle of a database row whose columns are in this order."""
+        return tuple.__new__(cls, row)
 
 
 # --- pairs and their names ---------------------------------------------------------------------------------

@@ -43,6 +43,9 @@ class Pool:
             min_size=min_size,
             max_size=max_size,
             timeout=WAIT_SECONDS,
+            # The pool doubles its pauses between tries. Given up as early as its callers do, they stay below a quarter
+            # of a minute: the next caller begins anew, and finds a server that is back soon, however long it was away.
+            reconnect_timeout=WAIT_SECONDS,
             configure=self._configure,
             # 0.05 ms, for which a restart of the server goes unnoticed.
             check=AsyncConnectionPool.check_connection,

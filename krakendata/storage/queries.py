@@ -1,6 +1,6 @@
 """What readers ask of the database: thin functions over the statements of sql/reads.sql, one each.
 
-`connection` is any open one; times are aware UTC; candle rows are in `historical_provider.Candle`'s order.
+`connection` is any open one; times are aware UTC; candle rows are in `types.Candle`'s order.
 """
 
 from collections.abc import Sequence
@@ -55,6 +55,17 @@ async def read_candles(
     return rows if limit is None else rows[::-1]
 
 
+async def read_folded_candles(
+    connection: Connection, interval: Interval, symbol: str, stretch: Stretch
+) -> Sequence[Row]:
+    """The same above the fence, folded from the minutes, which the rollups may be behind until the next refresh."""
+    parameters = {
+        "symbol": symbol, "minutes": interval.minutes, "start": stretch.start, "end": stretch.end
+    }  # fmt: skip
+    cursor = await connection.execute(query("folded_candles_between"), parameters)
+    return await cursor.fetchall()
+
+
 async def read_oldest_trades(
     connection: Connection, symbol: str, stretch: Stretch, limit: int
 ) -> Sequence[Row]:
@@ -97,8 +108,8 @@ async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> 
     """What of the symbol's ledger is needed to judge `stretch`."""
     parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
     trades = await connection.execute(query("trade_runs_around"), parameters)
-    answers = await connection.execute(query("answered_ids"), parameters)
-    candles = await connection.execute(query("candle_runs"), parameters)
+    answers = await connection.execute(query("answered_ids_around"), parameters)
+    candles = await connection.execute(query("candle_runs_around"), parameters)
     check = await (await connection.execute(query("trade_check"), parameters)).fetchone()
     return Ledger(
         tuple(map(TradeRun._make, await trades.fetchall())),
