@@ -41,6 +41,9 @@ SETTLE_SECONDS = 0.3
 # What REST could not give is asked for again after 2, 4, 8 … seconds; then the gap filler's schedule has it.
 FIRST_REPAIR_SECONDS, MOST_REPAIRS = 2.0, 6
 
+# How long a repair may take to an end when the feed is asked to end.
+LEAVE_SECONDS = 1.0
+
 Deliver = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -315,8 +318,14 @@ class LiveFeed:
             by="feed",
             clock=self._clock,
         )
+        filling = asyncio.create_task(filler.fill_all_gaps(symbols))
         try:
-            reports = await filler.fill_all_gaps(symbols)
+            reports = await asyncio.shield(filling)
+        except asyncio.CancelledError:
+            # It ends its runs first, and waits for a database that is away longer than a process may that is to end.
+            filling.cancel()
+            await asyncio.wait([filling], timeout=LEAVE_SECONDS)
+            raise
         except KrakenDataError as error:
             logger.warning("gaps not filled symbols=%s error=%s", ",".join(symbols), error)
             return set(symbols)

@@ -93,8 +93,9 @@ def _draw_faults(seed: int, rng: random.Random) -> dict[str, Any]:
         "seed": seed,
         "since": ("inclusive", "exclusive")[seed % 2],
         "socket_duplicate": rng.choice((0.0, 0.05, 0.3)),
-        "malformed_every": rng.choice((0, 151, 397)),
-        "late_every": rng.choice((0, 0, 173)),
+        # Each costs the feed's repair some calls, at one a second: one in ten seconds, as rare as they are dear.
+        "malformed_every": rng.choice((0, 397, 997)),
+        "late_every": rng.choice((0, 0, 997)),
         "late_seconds": float(rng.randint(2, 15)),
         "lag_seconds": rng.choice((0.0, 0.0, 2.0)),
         "html_520": rng.choice((0.0, 0.0, 0.05)),

@@ -15,7 +15,11 @@ import pytest
 from krakendata.candles import fold_trades
 from krakendata.gaps import TradeCheck
 from krakendata.ingest import writer as writer_module
+from krakendata.ingest.page_walk import Taken
+from krakendata.ingest.page_writer import PageWriter
+from krakendata.ingest.trade_frame import TradeRows, frame_of
 from krakendata.ingest.writer import BufferLimits, DatabaseWriter
+from krakendata.storage.writers import Writers
 from krakendata.types import Trade, ns_of
 from tests.fix_storage import NOW, Store
 
@@ -235,3 +239,22 @@ async def test_who_is_to_end_does_not_wait_for_a_database_that_hangs(
     counts = writer.statistics.trades
     assert (counts.received, counts.stored, counts.dropped) == (30, 0, 30)
     assert await stored(store) == []
+
+
+async def test_who_fetches_beside_a_feed_takes_its_trades_for_duplicates(store: Store) -> None:
+    trades = made(30)
+    async with Writers(store.database, 2) as writers, writing(store) as writer:
+        page = PageWriter(writers, BTC, None, 0)
+        # What is held is read with the first page.
+        await page.write([Taken(rows_of(trades[:10]))], is_end=True)
+        await writer.write_trades([said(trade) for trade in trades[10:20]])
+        await writer.flush()
+        counts = await page.write([Taken(rows_of(trades[5:]))], is_end=True)
+    assert (counts.read, counts.stored, counts.duplicate) == (25, 10, 15)
+    await assert_held(store, trades)
+
+
+def rows_of(trades: list[Trade]) -> TradeRows:
+    """The trades as a page has them, to the microsecond."""
+    cut = [replace(trade, ns=trade.ns // 1000 * 1000) for trade in trades]
+    return TradeRows(frame_of(list(enumerate(cut, 1))), [], len(cut))

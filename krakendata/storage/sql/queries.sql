@@ -121,6 +121,12 @@ SELECT stored, folded, duplicate, replaced FROM merge_staged_candles()
 -- name: rebuild_minute
 SELECT rebuild_minute(%(symbol)s, %(minute)s)
 
+-- name: has_ids_of_runs
+-- Whether the ledger has an id of some runs.
+SELECT EXISTS (SELECT FROM unnest(%(first_ids)s::bigint[], %(last_ids)s::bigint[]) AS n (first_id, last_id)
+               JOIN trade_runs r ON r.symbol = %(symbol)s
+                                AND int8range(r.first_id, r.last_id, '[]') && int8range(n.first_id, n.last_id, '[]'))
+
 -- name: held_trades_beside_others
 -- How many trades are held, where candles or archives without ids lie within a few minutes of the span; else NULL.
 SELECT CASE WHEN EXISTS (SELECT FROM candle_runs WHERE symbol = %(symbol)s AND interval_minutes = 1
