@@ -205,7 +205,13 @@ class Feed:
 def feed_in_thread(redis_url: str) -> Iterator[Callable[..., None]]:
     """A feed beside a test that has no event loop of its own; gives what tells trades."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+
+    def live() -> None:
+        loop.run_forever()
+        # The channel layer has something to run when its loop is closed, for which there must be no other.
+        loop.close()
+
+    thread = threading.Thread(target=live)
     thread.start()
 
     def run(work: Coroutine[Any, Any, None]) -> None:
@@ -221,7 +227,6 @@ def feed_in_thread(redis_url: str) -> Iterator[Callable[..., None]]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.close()
 
 
 def free_port() -> int:

@@ -14,6 +14,7 @@
     const NOT_LOGGED_IN = 4401;
     const NOT_ALLOWED = 4403;
     const MAX_DECIMALS = 10;
+    const INCOMPLETE_AFTER = 10;
 
     const facts = Object.fromEntries([...place.querySelectorAll("[data-fact]")].map((each) => [each.dataset.fact, each]));
     const states = Object.fromEntries([...place.querySelectorAll("[data-state]")].map((each) => [each.dataset.state, each]));
@@ -92,6 +93,18 @@
         }
     };
 
+    // Trades that the feed has told and not written yet are here within seconds: no word about those.
+    let incompleteSoon = null;
+    const showComplete = (isComplete) => {
+        if (isComplete) {
+            clearTimeout(incompleteSoon);
+            incompleteSoon = null;
+            states.complete.hidden = true;
+        } else {
+            incompleteSoon ??= setTimeout(() => { states.complete.hidden = false; }, INCOMPLETE_AFTER * 1000);
+        }
+    };
+
     const showNewest = () => {
         const row = rows.get(newestKey);
         if (!row) {
@@ -102,7 +115,7 @@
         }
         facts.close.classList.toggle("kd-up", +row.close >= +row.open);
         facts.close.classList.toggle("kd-down", +row.close < +row.open);
-        states.complete.hidden = row.complete;
+        showComplete(row.complete);
         place.dataset.newest = `${row.timestamp} ${row.last_id}`;
     };
 
