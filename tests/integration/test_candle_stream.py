@@ -487,6 +487,7 @@ async def test_many_streams_share_two_connections_with_who_asks(
             await stream.aclose()
 
 
+@pytest.mark.slow
 async def test_a_stream_outlives_a_restart_and_a_crash_of_the_database(
     edition: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
