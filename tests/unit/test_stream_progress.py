@@ -307,7 +307,7 @@ def markets(draw: st.DrawFn) -> tuple[list[float], list[datetime]]:
     return arrivals, [at(each - draw(EARLINESS)) for each in arrivals]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     market=markets(),
     steps=STEPS,
