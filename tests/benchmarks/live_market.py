@@ -114,7 +114,9 @@ class TradeStream:
             number, text = self._ids[pair], self._clock.text(ns)
             for trade in self._trades[pair][place : place + size]:
                 number += 1
-                elements.append({**trade, "trade_id": number, "timestamp": text})
+                element = trade.copy()
+                element["trade_id"], element["timestamp"] = number, text
+                elements.append(element)
             self._ids[pair] = number
             ns += size * self._step_ns
         self._ns = ns
@@ -176,6 +178,8 @@ def _drawn_trades(source: random.Random, symbol: str, count: int) -> list[Elemen
                 # Some hundred dollars at a time.
                 "qty": Decimal(f"{source.expovariate(0.01) / 10**exponent + 1e-8:.8f}"),
                 "ord_type": source.choice(("limit", "market")),
+                "trade_id": 0,
+                "timestamp": "",
             }
         )
     return trades
