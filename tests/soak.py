@@ -1,8 +1,8 @@
 """`make soak`: the fault campaigns at full size, `python -m tests.soak [--live] [--runs N] [--seed 1] [--keep-going]`.
 
 Without `--live` 200 runs in which histories are fetched, with it 100 in which feeds listen. One line a run, a summary
-at the end. Exit code 1 after a run that failed, with the command that repeats it.
-TEST_EDITION names the edition, `plain` unless said otherwise.
+at the end. Exit code 1 after a run that failed, with the command that repeats it. `--live-minutes 60` soaks the live
+path at a fixed rate instead. TEST_EDITION names the edition, `plain` unless said otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tests.campaign.live_run import LiveFacts, run_live
 from tests.campaign.run import Facts, run
 from tests.campaign.servers import Ground, open_ground
 from tests.editions import Place, find_place
+from tests.live_soak import soak_live
 
 INTERRUPTED = 130
 
@@ -55,6 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         "--seed", type=int, default=1, help="the seed of the first one (1), the next ones follow"
     )
     parser.add_argument("--keep-going", action="store_true", help="go on after a run that failed")
+    parser.add_argument(
+        "--live-minutes", type=int, help="the live path for so long instead; exit code 1 when anything grows"
+    )
+    parser.add_argument("--live-rate", type=float, default=2_000, help="so many trades a second (2000)")
     asked = parser.parse_args(arguments)
     place = find_place(os.environ.get("TEST_EDITION", "plain"))
     if isinstance(place, str):
@@ -63,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     # Both end it the same way, also in the background of a shell: the servers are stopped.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if asked.live_minutes:
+        return soak_live(place, asked.live_minutes, asked.live_rate)
     # Every disturbance is told many times over; here they are the point.
     logging.disable(logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([])

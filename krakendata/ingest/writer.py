@@ -200,7 +200,8 @@ class DatabaseWriter:
                 self.statistics.trades.rejected += 1
                 self._rejects.put((_symbol_in(element), Reject(verdict, PLACES[Source.WEBSOCKET], None)))
                 continue
-            await self._wait_for_room(self._trades)
+            if self._trades.is_full:
+                await self._wait_for_room(self._trades)
             taken.append(verdict)
             if self._trades.put(verdict) is not None:
                 self._note_dropped("trades", self.statistics.trades)

@@ -13,7 +13,7 @@ from krakendata.storage.bulk import Counts
 from krakendata.storage.ledger import read_lines
 from krakendata.storage.rejects import Reject, write_rejects
 from krakendata.storage.sql import query
-from krakendata.types import HistoricalCandle, Source, Trade
+from krakendata.types import HistoricalCandle, Source, Trade, moment_of
 
 Connection = AsyncConnection[Any]
 
@@ -67,9 +67,10 @@ async def write_trades(
     `connection` is one of bulk.prepare_writer. Symbols that come back as "busy" or "involved" are not written at all.
     """
     if batch.trades:
-        times = [trade.timestamp for trade in batch.trades]
+        times = [trade.ns for trade in batch.trades]
+        first, last = moment_of(min(times)), moment_of(max(times))
         for relation in ("trades", "candles"):
-            await partitions.make(connection, relation, min(times), max(times))
+            await partitions.make(connection, relation, first, last)
     async with connection.transaction():
         outcomes: list[SymbolOutcome] = []
         if batch.trades:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +21,7 @@ from krakendata.ingest.page_writer import PageWriter
 from krakendata.ingest.trade_frame import TradeRows, frame_of
 from krakendata.ingest.writer import BufferLimits, DatabaseWriter
 from krakendata.storage.writers import Writers
-from krakendata.types import Trade, ns_of
+from krakendata.types import Trade, moment_of, ns_of
 from tests.fix_storage import NOW, Store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -258,3 +259,12 @@ def rows_of(trades: list[Trade]) -> TradeRows:
     """The trades as a page has them, to the microsecond."""
     cut = [replace(trade, ns=trade.ns // 1000 * 1000) for trade in trades]
     return TradeRows(frame_of(list(enumerate(cut, 1))), [], len(cut))
+
+
+async def test_a_time_is_cut_to_microseconds_and_never_rounded(store: Store) -> None:
+    draw = random.Random(7)
+    first, last = ns_of(datetime(2013, 9, 1, tzinfo=UTC)), ns_of(datetime(2106, 1, 1, tzinfo=UTC))
+    times = [draw.randrange(first, last) for _ in range(5_000)]
+    times += [ns_of(NOW) + step for step in range(-2_500, 2_500, 7)]
+    rows = await store.fetch("SELECT ns_timestamp(ns) FROM unnest(%s::bigint[]) AS ns", times)
+    assert rows == [moment_of(ns) for ns in times]

@@ -1,6 +1,12 @@
 -- The live path's way in: trades of many symbols, staged by one connection, and written by a few statements for all.
 -- What it writes and in what order is that of the other door (bulk.py): rows, minutes, ledger, summary, in one transaction.
 
+-- As before, to the microsecond; of immutable parts alone, so that queries take it in instead of calling it for each row.
+CREATE OR REPLACE FUNCTION ns_timestamp(p_ns bigint) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT to_timestamp((p_ns / 1000)::float8 / 1000000::float8)
+$$;
+
 CREATE FUNCTION stage_trades() RETURNS void
 LANGUAGE sql AS $$
     CREATE TEMP TABLE IF NOT EXISTS staged_trades (
@@ -8,7 +14,12 @@ LANGUAGE sql AS $$
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS staged_symbols (
         symbol text, first_id bigint, last_id bigint, first_minute timestamptz, last_minute timestamptz,
-        outcome text, read bigint, duplicate bigint DEFAULT 0
+        outcome text, read bigint, duplicate bigint DEFAULT 0,
+        -- The newest run of the symbol, as it was before.
+        held_first_id bigint, held_last_id bigint, held_last_ns bigint, since_minute timestamptz
+    ) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS staged_stretches (
+        symbol text, first timestamptz, last timestamptz, candles bigint
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS staged_runs (
         symbol text, first_id bigint, last_id bigint, first_ns bigint, last_ns bigint, trades bigint
@@ -37,19 +48,27 @@ BEGIN
     -- Whoever does not wait cannot lock in the wrong order.
     UPDATE staged_symbols SET outcome = 'busy'
     WHERE NOT pg_try_advisory_xact_lock(hashtext('krakendata symbol'), hashtext(symbol));
-    UPDATE staged_symbols s SET outcome = 'involved'
-    WHERE s.outcome IS NULL AND (s.first_minute < line OR is_involved(s.symbol, s.first_id, s.first_minute, s.last_minute));
-    DELETE FROM staged_trades t USING staged_symbols s WHERE s.outcome IS NOT NULL AND t.symbol = s.symbol;
+    UPDATE staged_symbols s SET held_first_id = r.first_id, held_last_id = r.last_id, held_last_ns = r.last_ns
+    FROM staged_symbols n CROSS JOIN LATERAL (
+        SELECT first_id, last_id, last_ns FROM trade_runs WHERE symbol = n.symbol AND first_id > 0 ORDER BY first_id DESC LIMIT 1) r
+    WHERE s.symbol = n.symbol AND n.outcome IS NULL;
+    PERFORM find_involved(line);
 
-    WITH gone AS (
-        DELETE FROM staged_trades t USING staged_symbols s, trade_runs r
-        WHERE s.outcome IS NULL AND r.symbol = s.symbol
-          AND int8range(r.first_id, r.last_id, '[]') && int8range(s.first_id, s.last_id, '[]')
-          AND t.symbol = s.symbol AND t.trade_id BETWEEN r.first_id AND r.last_id
-        RETURNING t.symbol
-    )
-    UPDATE staged_symbols s SET duplicate = g.rows FROM (SELECT symbol, count(*) AS rows FROM gone GROUP BY symbol) g
-    WHERE s.symbol = g.symbol;
+    IF EXISTS (SELECT FROM staged_symbols WHERE outcome IS NOT NULL) THEN
+        DELETE FROM staged_trades t USING staged_symbols s WHERE s.outcome IS NOT NULL AND t.symbol = s.symbol;
+    END IF;
+    -- Nearly always all are newer than what is held.
+    IF EXISTS (SELECT FROM staged_symbols WHERE outcome IS NULL AND held_last_id >= first_id) THEN
+        WITH gone AS (
+            DELETE FROM staged_trades t USING staged_symbols s, trade_runs r
+            WHERE s.outcome IS NULL AND s.held_last_id >= s.first_id AND r.symbol = s.symbol
+              AND int8range(r.first_id, r.last_id, '[]') && int8range(s.first_id, s.last_id, '[]')
+              AND t.symbol = s.symbol AND t.trade_id BETWEEN r.first_id AND r.last_id
+            RETURNING t.symbol
+        )
+        UPDATE staged_symbols s SET duplicate = g.rows FROM (SELECT symbol, count(*) AS rows FROM gone GROUP BY symbol) g
+        WHERE s.symbol = g.symbol;
+    END IF;
 
     INSERT INTO trades (symbol, timestamp, trade_id, price, volume, side, order_type)
     SELECT symbol, ns_timestamp(ns), trade_id, price, volume, side, order_type FROM staged_trades;
@@ -59,20 +78,26 @@ BEGIN
     RETURN QUERY SELECT s.symbol, s.outcome, s.read, s.duplicate FROM staged_symbols s;
 END $$;
 
--- Whether something without ids lies in the minutes from the trade held before p_first_id to p_last_minute.
-CREATE FUNCTION is_involved(p_symbol text, p_first_id bigint, p_first_minute timestamptz, p_last_minute timestamptz)
-RETURNS boolean LANGUAGE sql STABLE AS $$
-    WITH since AS (
-        SELECT least(p_first_minute, (
-            SELECT date_trunc('minute', ns_timestamp(last_ns)) FROM trade_runs
-            WHERE symbol = p_symbol AND first_id > 0 AND first_id < p_first_id ORDER BY first_id DESC LIMIT 1)) AS minute
-    )
-    SELECT EXISTS (SELECT FROM candle_runs, since
-                   WHERE symbol = p_symbol AND interval_minutes = 1 AND first_start <= p_last_minute AND last_start >= since.minute)
-        OR EXISTS (SELECT FROM trade_runs, since
-                   WHERE symbol = p_symbol AND first_id < 0 AND ns_timestamp(first_ns) < p_last_minute + INTERVAL '1 minute'
-                     AND ns_timestamp(last_ns) >= since.minute)
-$$;
+-- The symbols of which something without ids lies in the minutes from the trade held before the first staged one on, or
+-- staged trades before the line.
+CREATE FUNCTION find_involved(p_line timestamptz) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    UPDATE staged_symbols s SET since_minute = least(first_minute, date_trunc('minute', ns_timestamp(
+        CASE WHEN held_first_id < first_id THEN held_last_ns
+             WHEN held_first_id IS NOT NULL THEN (
+                 SELECT r.last_ns FROM trade_runs r
+                 WHERE r.symbol = s.symbol AND r.first_id > 0 AND r.first_id < s.first_id ORDER BY r.first_id DESC LIMIT 1)
+        END)))
+    WHERE outcome IS NULL;
+    UPDATE staged_symbols s SET outcome = 'involved'
+    WHERE outcome IS NULL AND (
+        first_minute < p_line
+        OR EXISTS (SELECT FROM candle_runs c WHERE c.symbol = s.symbol AND c.interval_minutes = 1
+                   AND c.first_start <= s.last_minute AND c.last_start >= s.since_minute)
+        OR EXISTS (SELECT FROM trade_runs r WHERE r.symbol = s.symbol AND r.first_id < 0
+                   AND ns_timestamp(r.first_ns) < s.last_minute + INTERVAL '1 minute' AND ns_timestamp(r.last_ns) >= s.since_minute));
+END $$;
 
 -- The staged trades folded into minutes, and merged with what is there: all of them built from trades with ids.
 CREATE FUNCTION merge_staged_trades() RETURNS void
@@ -119,10 +144,8 @@ BEGIN
 
     WITH grown AS (
         UPDATE trade_runs r SET last_id = n.last_id, last_ns = n.last_ns, trades = r.trades + n.trades
-        FROM staged_runs n
-        WHERE r.symbol = n.symbol AND int8range(r.first_id, r.last_id, '[]') @> n.first_id - 1
-          AND r.last_id = n.first_id - 1 AND r.source = p_source AND r.stored
-          AND NOT EXISTS (SELECT FROM trade_runs further WHERE further.symbol = n.symbol AND further.first_id > r.first_id)
+        FROM staged_runs n JOIN staged_symbols s ON s.symbol = n.symbol AND s.held_last_id = n.first_id - 1
+        WHERE r.symbol = n.symbol AND r.first_id = s.held_first_id AND r.source = p_source AND r.stored
         RETURNING n.symbol, n.first_id, n.trades, n.last_ns
     ), told AS (
         UPDATE data_sync_status s SET collected = s.collected + g.trades, stored = s.stored + g.trades,
@@ -159,29 +182,26 @@ $$;
 CREATE FUNCTION write_staged_given_candles(OUT stored bigint, OUT duplicate bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    part   record;
     staged bigint;
 BEGIN
     PERFORM share_lines();
     PERFORM pg_advisory_xact_lock(hashtext('krakendata symbol'), hashtext(symbol))
     FROM (SELECT DISTINCT symbol FROM staged_candles ORDER BY symbol) s;
     SELECT count(*) INTO staged FROM staged_candles;
-    DELETE FROM staged_candles WHERE timestamp < candles_fence();
+    DELETE FROM staged_candles WHERE timestamp < (SELECT candles_fence());
     DELETE FROM staged_candles n USING trade_runs r
     WHERE r.symbol = n.symbol AND r.first_id > 0
       AND ns_timestamp(r.first_ns) < n.timestamp AND ns_timestamp(r.last_ns) >= n.timestamp + INTERVAL '1 minute';
     -- Minutes side by side are one stretch; between two that are not, nothing is claimed.
-    FOR part IN
-        SELECT symbol, min(timestamp) AS first, max(timestamp) AS last, count(*) FILTER (WHERE is_new) AS candles
-        FROM (SELECT n.symbol, n.timestamp, o.symbol IS NULL AS is_new,
-                     n.timestamp - row_number() OVER (PARTITION BY n.symbol ORDER BY n.timestamp) * INTERVAL '1 minute' AS island
-              FROM staged_candles n
-              LEFT JOIN candles o ON o.symbol = n.symbol AND o.interval_minutes = 1 AND o.timestamp = n.timestamp) numbered
-        GROUP BY symbol, island ORDER BY 1, 2
-    LOOP
-        PERFORM mark_dirty(part.symbol, part.first, part.last + INTERVAL '1 minute');
-        PERFORM record_candle_run(part.symbol, 1, part.first, part.last, part.candles);
-    END LOOP;
+    INSERT INTO staged_stretches
+    SELECT symbol, min(timestamp), max(timestamp), count(*) FILTER (WHERE is_new)
+    FROM (SELECT n.symbol, n.timestamp, o.symbol IS NULL AS is_new,
+                 n.timestamp - row_number() OVER (PARTITION BY n.symbol ORDER BY n.timestamp) * INTERVAL '1 minute' AS island
+          FROM staged_candles n
+          LEFT JOIN candles o ON o.symbol = n.symbol AND o.interval_minutes = 1 AND o.timestamp = n.timestamp) numbered
+    GROUP BY symbol, island;
+    PERFORM mark_dirty(symbol, first, last + INTERVAL '1 minute') FROM staged_stretches;
+    PERFORM record_staged_stretches();
     INSERT INTO candles AS o (symbol, timestamp, open, high, low, close, volume, turnover, trade_count)
     SELECT symbol, timestamp, open, high, low, close, volume, turnover, trade_count FROM staged_candles
     ON CONFLICT (symbol, interval_minutes, timestamp) DO UPDATE SET
@@ -190,5 +210,30 @@ BEGIN
     WHERE candle_replaces(o.first_id, o.trade_count, NULL, excluded.trade_count, true);
     GET DIAGNOSTICS stored = ROW_COUNT;
     duplicate := staged - stored;
-    PERFORM summarize_sync(symbol, 'candles') FROM (SELECT DISTINCT symbol FROM staged_candles) s;
+    UPDATE data_sync_status s SET last_success = now() FROM (SELECT DISTINCT symbol FROM staged_candles) n
+    WHERE s.symbol = n.symbol AND s.kind = 'candles' AND s.last_success IS DISTINCT FROM now();
+END $$;
+
+-- The staged stretches as runs. Nearly always each is there already, or goes on from the newest.
+CREATE FUNCTION record_staged_stretches() RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    DELETE FROM staged_stretches n USING candle_runs r
+    WHERE n.candles = 0 AND r.symbol = n.symbol AND r.interval_minutes = 1 AND r.first_start <= n.first AND r.last_start >= n.last;
+    WITH grown AS (
+        UPDATE candle_runs r SET last_start = n.last, candles = r.candles + n.candles
+        FROM staged_stretches n
+        WHERE r.symbol = n.symbol AND r.interval_minutes = 1 AND r.first_start <= n.first
+          AND r.last_start >= n.first - INTERVAL '1 minute' AND r.last_start < n.last
+          AND NOT EXISTS (SELECT FROM candle_runs further WHERE further.symbol = n.symbol AND further.interval_minutes = 1
+                          AND further.first_start > r.first_start)
+        RETURNING n.symbol, n.first, n.last, n.candles
+    ), told AS (
+        UPDATE data_sync_status s SET newest_timestamp = greatest(s.newest_timestamp, g.last), collected = s.collected + g.candles,
+            last_success = now()
+        FROM grown g WHERE s.symbol = g.symbol AND s.kind = 'candles'
+    )
+    DELETE FROM staged_stretches n USING grown g WHERE n.symbol = g.symbol AND n.first = g.first;
+    PERFORM record_candle_run(symbol, 1, first, last, candles) FROM (SELECT * FROM staged_stretches ORDER BY symbol, first) n;
+    PERFORM summarize_sync(symbol, 'candles') FROM (SELECT DISTINCT symbol FROM staged_stretches) changed;
 END $$;
