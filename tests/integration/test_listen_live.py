@@ -37,7 +37,7 @@ async def test_it_prints_the_candles_as_they_close(server: LiveServer, tmp_path:
     start = bucket_start_ns(ns_of(datetime.now(UTC)), 1) - 120 * SECOND
     await server.write([trade(1, start, "100"), trade(2, start + 61 * SECOND, "101")])
     listening = await asyncio.create_subprocess_exec(
-        *[sys.executable, path, server.url, USER, PASSWORD, "XBTUSD", "nonsense"],
+        *[sys.executable, str(path), server.url, USER, PASSWORD, "XBTUSD", "nonsense"],
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
