@@ -133,6 +133,7 @@ class LiveClient:
     """A client that keeps what it was told."""
 
     connection: ClientConnection
+    patience: float = PATIENCE_SECONDS
     told: list[dict[str, Any]] = field(default_factory=list)
 
     async def send(self, method: str, **asked: Any) -> None:
@@ -142,15 +143,15 @@ class LiveClient:
         message |= {"req_id": req_id} if req_id is not None else {}
         await self.connection.send(json.dumps(message))
 
-    async def receive(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
-        async with asyncio.timeout(seconds):
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(self.patience):
             message: dict[str, Any] = json.loads(await self.connection.recv())
         self.told.append(message)
         return message
 
     async def receive_until(self, wanted: Any) -> dict[str, Any]:
         """Give the first message for which `wanted` is true; the patience is for all of them together."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(self.patience):
             while True:
                 message = await self.receive()
                 if wanted(message):

@@ -29,7 +29,8 @@ MAX_TRADES_FETCHED = 5_000
 class Tape:
     """The newest live trades, of all pairs that are followed: what may not be in the database yet.
 
-    What the feed holds back at most (REC-001), of two feeds. Each belongs to a stretch of listening without a pause.
+    Twice what a feed holds back at most (REC-001): what is older is in the database, or dropped by the feed as well.
+    Each belongs to a stretch of listening without a pause.
     """
 
     MAX_TRADES = 20_000

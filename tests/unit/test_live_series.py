@@ -268,7 +268,7 @@ def test_a_candle_without_ids_goes_on_with_trades() -> None:
     series.load(CandleSnapshot(START_NS, (given,), ledger), [], START_NS, is_fresh=True, is_late=True)
     (row,) = series.take([trade(7, 20, "13"), trade(6, 21, "8")])
     candle = row.candle
-    assert (candle.open, candle.high, candle.low, candle.close) == tuple(map(Decimal, (10, 13, 8, 13)))
+    assert [int(each) for each in (candle.open, candle.high, candle.low, candle.close)] == [10, 13, 8, 13]
     assert (candle.volume, candle.trade_count, candle.first_id) == (Decimal(4), 6, None)
 
 
