@@ -132,6 +132,7 @@ class DatabaseWriter:
         self._partitions = Partitions()
         self._run: tuple[date, int] | None = None
         self._starting_run = asyncio.Lock()
+        self._oldest_written_now: Trade | None = None
         self._is_refused = False
         self._most_at_once: int | None = None
         self._flushing = asyncio.Lock()
@@ -158,8 +159,8 @@ class DatabaseWriter:
 
     @property
     def seconds_behind(self) -> float:
-        """How old the oldest trade is that waits to be written; 0 where none waits."""
-        oldest = next(iter(self._trades), None)
+        """How old the oldest trade is that is not written yet; 0 where all are."""
+        oldest = self._oldest_written_now or next(iter(self._trades), None)
         return 0.0 if oldest is None else max((self._clock() - oldest.timestamp).total_seconds(), 0.0)
 
     @property
@@ -373,6 +374,7 @@ class DatabaseWriter:
         taken, rejects = self._trades.take(self._most_at_once), self._rejects.take()
         left: list[Trade] = taken
         left_rejects = rejects
+        self._oldest_written_now = taken[0] if taken else None
         try:
             unique = list({(trade.symbol, trade.trade_id): trade for trade in taken}.values())
             async with self._writers.connection() as connection:
@@ -387,6 +389,7 @@ class DatabaseWriter:
                 await self._write_involved(symbol, [each for each in left if each.symbol == symbol], run_id)
                 left = [each for each in left if each.symbol != symbol]
         finally:
+            self._oldest_written_now = None
             # What is left comes back before what has come meanwhile, whatever ended this.
             self._trades.settle(len(taken), left)
             self._rejects.settle(len(rejects), left_rejects)
