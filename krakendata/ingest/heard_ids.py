@@ -1,6 +1,6 @@
 """Which ids a feed has heard, and where it seems to have missed some. No I/O: the ledger says what is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
@@ -19,6 +19,10 @@ class HeardIds:
         self._joined.clear()
         self._doubtful.clear()
 
+    def leave(self, others_than: Collection[str]) -> None:
+        """Of all symbols but these nothing is heard any more; only a new snapshot joins them again."""
+        self._joined.intersection_update(others_than)
+
     def doubt(self) -> None:
         """Something could not be read at all: it may have been a trade of any symbol."""
         self._doubtful |= self._joined
@@ -30,7 +34,8 @@ class HeardIds:
         looked at before.
         """
         suspects = set()
-        for symbol, ids in self._by_symbol(elements).items():
+        by_symbol, doubts = self._by_symbol(elements)
+        for symbol, ids in by_symbol.items():
             newest = self._newest.get(symbol)
             new = sorted(number for number in ids if newest is None or number > newest)
             if new:
@@ -41,6 +46,8 @@ class HeardIds:
                 self._doubtful.discard(symbol)
             if is_snapshot:
                 self._joined.add(symbol)
+        # An id that was read settles older doubts, not one beside it.
+        self._doubtful |= doubts
         return suspects
 
     @property
@@ -50,16 +57,17 @@ class HeardIds:
             symbol: self._newest[symbol] for symbol in self._joined - self._doubtful if symbol in self._newest
         }
 
-    def _by_symbol(self, elements: Sequence[Any]) -> dict[str, set[int]]:
-        """The ids by symbol; what has none that can be read leaves a doubt."""
+    def _by_symbol(self, elements: Sequence[Any]) -> tuple[dict[str, set[int]], set[str]]:
+        """The ids by symbol, and the symbols that are in doubt, for something of theirs has no id that can be read."""
         found: dict[str, set[int]] = {}
+        doubts: set[str] = set()
         for element in elements:
             fields = element if isinstance(element, Mapping) else {}
             symbol, number = fields.get("symbol"), fields.get("trade_id")
             if not isinstance(symbol, str):
-                self.doubt()
+                doubts |= self._joined
             elif type(number) is not int or not 0 < number < 2**63:
-                self._doubtful.add(symbol)
+                doubts.add(symbol)
             else:
                 found.setdefault(symbol, set()).add(number)
-        return found
+        return found, doubts

@@ -13,11 +13,12 @@ from krakendata.gaps import TradeCheck
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.ingest.gap_fill import GapFiller, GapReport
 from krakendata.ingest.heard_ids import HeardIds
-from krakendata.ingest.writer import CLOSE_SECONDS, DatabaseWriter
+from krakendata.ingest.writer import CLOSE_SECONDS, NETWORK_TIMEOUT, DatabaseWriter
 from krakendata.kraken.messages import CandlesHeard, SystemStatus, TradesHeard, Unknown, Unreadable
 from krakendata.kraken.rest import KrakenRest
 from krakendata.kraken.subscriptions import Subscribed, SubscriptionRefused
 from krakendata.kraken.websocket import Connected, Disconnected, KrakenWebSocket, Message, Unreachable
+from krakendata.storage.conninfo import arguments_from_url
 from krakendata.storage.live import keep_feed_session, start_feed_session
 from krakendata.storage.queries import read_tracked_pairs
 from krakendata.storage.sessions import connect
@@ -89,7 +90,8 @@ class LiveFeed:
         # What is to be heard, and what of it the exchange has agreed to on this connection.
         self.listening: frozenset[str] = frozenset()
         self.subscribed: set[str] = set()
-        self._database = database
+        arguments = arguments_from_url(database) if isinstance(database, str) else database
+        self._database = {**NETWORK_TIMEOUT, **arguments}
         self._socket = socket
         self._writer = writer
         self._rest = rest
@@ -169,6 +171,7 @@ class LiveFeed:
                 logger.warning("unreachable retry_seconds=%.1f why=%s", seconds, sentence)
             case SubscriptionRefused(channel=channel, symbol=symbol, sentence=sentence):
                 counts.refused += 1
+                self._heard.leave(others_than=self.listening - {symbol})
                 logger.warning("refused channel=%s symbol=%s why=%s", channel, symbol, sentence)
             case SystemStatus(system=system):
                 logger.info("exchange system=%s", system)
@@ -232,6 +235,7 @@ class LiveFeed:
         candles = [pair.symbol for pair in wanted if pair.candles_only]
         self.listening = frozenset([*trades, *candles])
         self.subscribed &= self.listening
+        self._heard.leave(others_than=trades)
         self._socket.listen(trades, candles)
 
     async def _keep(self) -> None:

@@ -127,6 +127,7 @@ class DatabaseWriter:
         self._clock = clock
         self._trades: Buffer[Trade] = Buffer(self.limits.trades)
         self._candles = CandleBuffer(self.limits.candles)
+        self._outdated = 0
         # Rejections wait with the trades; nobody can send so many that they alone fill the memory.
         self._rejects: Buffer[tuple[str, Reject]] = Buffer(self.limits.trades)
         self._partitions = Partitions()
@@ -134,7 +135,10 @@ class DatabaseWriter:
         self._starting_run = asyncio.Lock()
         self._oldest_written_now: Trade | None = None
         self._is_refused = False
+        # Some symbol was another's, at the newest flush.
+        self._is_busy = False
         self._most_at_once: int | None = None
+        self._most_candles: int | None = None
         self._flushing = asyncio.Lock()
         self._flushed = asyncio.Event()
         self._due = asyncio.Event()
@@ -229,10 +233,9 @@ class DatabaseWriter:
                 continue
             await self._wait_for_room(self._candles)
             taken.append(verdict)
-            outdated = self._candles.outdated
             if self._candles.put(verdict) is not None:
                 self._note_dropped("candles", self.statistics.candles)
-            self.statistics.candles.duplicate += self._candles.outdated - outdated
+            self._count_outdated()
         if len(self._candles) >= self.limits.flush_candles:
             self._due.set()
         return taken
@@ -252,7 +255,7 @@ class DatabaseWriter:
                 logger.info("The database takes records again.")
                 # Only a part was tried.
                 self._due.set()
-            self._is_refused, self._most_at_once = False, None
+            self._is_refused, self._most_at_once, self._most_candles = False, None, None
             if wrote:
                 self.statistics.flushes[trigger] += 1
                 self.statistics.flush_seconds = time.monotonic() - began
@@ -308,10 +311,11 @@ class DatabaseWriter:
                 await self._writers.__aexit__(None, None, None)
 
     async def _flush_all(self) -> None:
-        """Flush until nothing waits any more, or the database does not take it."""
-        # The transaction that keeps a symbol busy tells nobody of its end.
-        while await self.flush("close") and self._has_waiting:  # noqa: ASYNC110
-            await asyncio.sleep(BUSY_SECONDS)
+        """Flush until nothing waits any more; whoever calls ends it in time."""
+        while self._has_waiting:
+            # The transaction that keeps a symbol busy tells nobody of its end, nor does a database that is back.
+            if not await self.flush("close") or self._has_waiting:
+                await asyncio.sleep(BUSY_SECONDS)
 
     def _raise_failure(self) -> None:
         """Pass on a defect that has ended the flushing: nobody would write any more."""
@@ -334,6 +338,9 @@ class DatabaseWriter:
             self._due.clear()
             if not await self.flush(trigger) and not self._is_closing:
                 await self._pause()
+            elif self._is_busy:
+                # What waits for another transaction may call for a flush at once again.
+                await asyncio.sleep(BUSY_SECONDS)
 
     async def _pause(self) -> None:
         ends = time.monotonic() + self.limits.flush_seconds
@@ -364,10 +371,19 @@ class DatabaseWriter:
         if not self._has_waiting:
             return False
         run_id = await self.run()
+        self._is_busy = False
         if len(self._trades) or len(self._rejects):
-            await self._write_trades(run_id)
+            try:
+                await self._write_trades(run_id)
+            except StorageRefused as error:
+                self._try_fewer_trades(error)
+                raise
         if len(self._candles):
-            await self._write_candles(run_id)
+            try:
+                await self._write_candles(run_id)
+            except StorageRefused as error:
+                self._try_fewer_candles(error)
+                raise
         return True
 
     async def _write_trades(self, run_id: int) -> None:
@@ -385,6 +401,7 @@ class DatabaseWriter:
             by_symbol = {each.symbol: each for each in outcomes}
             left = [trade for trade in unique if by_symbol[trade.symbol].outcome != "written"]
             self._count(outcomes, len(taken) - len(unique))
+            self._is_busy = any(each.outcome == "busy" for each in outcomes)
             for symbol in [each.symbol for each in outcomes if each.outcome == "involved"]:
                 await self._write_involved(symbol, [each for each in left if each.symbol == symbol], run_id)
                 left = [each for each in left if each.symbol != symbol]
@@ -408,19 +425,22 @@ class DatabaseWriter:
             logger.warning("trades left to REST symbol=%s trades=%d", symbol, unwritten)
 
     async def _write_candles(self, run_id: int) -> None:
-        taken = self._candles.take()
+        taken = self._candles.take(self._most_candles)
         left: list[HistoricalCandle] = taken
         try:
-            whole = [candle for candle in taken if candle.trade_count]
-            counts = Counts()
-            if whole:
+            # A minute without trades is no record (kraken-facts 0.3).
+            traded = [candle for candle in taken if candle.trade_count]
+            counts, busy = Counts(), frozenset[str]()
+            if traded:
                 async with self._writers.connection() as connection:
-                    counts = await write_candles(connection, whole, self._partitions, run_id)
+                    counts, busy = await write_candles(connection, traded, self._partitions, run_id)
+            left = [candle for candle in traded if candle.symbol in busy]
+            self._is_busy |= bool(busy)
             self.statistics.candles.stored += counts.stored
-            self.statistics.candles.duplicate += len(taken) - counts.stored
-            left = []
+            self.statistics.candles.duplicate += len(taken) - len(left) - counts.stored
         finally:
             self._candles.settle(len(taken), left)
+            self._count_outdated()
 
     def _count(self, outcomes: Sequence[SymbolOutcome], repeated: int) -> None:
         written = [each for each in outcomes if each.outcome == "written"]
@@ -429,12 +449,16 @@ class DatabaseWriter:
         self.statistics.trades.duplicate += duplicate + repeated
 
     def _note_refusal(self, error: StorageError) -> None:
-        """Log it, and try a part next time: what the database does not take for good is found by halves."""
+        """Log it, and try a part first when it is tried again."""
         self.statistics.failures += 1
         self._is_refused = True
         logger.warning("flush failed waiting=%d error=%s", len(self._trades), error)
-        if not isinstance(error, StorageRefused):
+        if not (isinstance(error, StorageRefused) and error.is_about_data):
             self._most_at_once = self.limits.flush_trades
+
+    def _try_fewer_trades(self, error: StorageRefused) -> None:
+        """A record that the database will never take is found by halves, and costs nothing else."""
+        if not error.is_about_data:
             return
         tried = min(self._most_at_once or len(self._trades), len(self._trades))
         self._most_at_once = max(tried // 2, 1)
@@ -443,6 +467,23 @@ class DatabaseWriter:
                 logger.error("The database refuses a trade symbol=%s id=%d", trade.symbol, trade.trade_id)
             self._trades.settle(1)
             self.statistics.trades.dropped += 1
+
+    def _try_fewer_candles(self, error: StorageRefused) -> None:
+        """Likewise."""
+        if not error.is_about_data:
+            return
+        tried = min(self._most_candles or len(self._candles), len(self._candles))
+        self._most_candles = max(tried // 2, 1)
+        if tried == 1:
+            for candle in self._candles.take(1):
+                logger.error("The database refuses a candle symbol=%s at=%s", candle.symbol, candle.timestamp)
+            self._candles.settle(1)
+            self.statistics.candles.dropped += 1
+
+    def _count_outdated(self) -> None:
+        """Versions of a minute that newer ones took the place of are duplicates."""
+        self.statistics.candles.duplicate += self._candles.outdated - self._outdated
+        self._outdated = self._candles.outdated
 
     def _note_dropped(self, kind: str, counts: RecordCounts) -> None:
         """Count what was dropped for want of room; log the first, and each time it is ten times as many."""

@@ -86,18 +86,21 @@ async def write_trades(
 
 async def write_candles(
     connection: Connection, candles: Sequence[HistoricalCandle], partitions: Partitions, run_id: int
-) -> Counts:
-    """Write 1-minute candles that the exchange gave, each minute once, in one transaction."""
+) -> tuple[Counts, frozenset[str]]:
+    """Write 1-minute candles that the exchange gave, each minute once, in one transaction.
+
+    Those of symbols that another transaction writes are left out; the second part of the answer names these.
+    """
     times = [candle.timestamp for candle in candles]
     await partitions.make(connection, "candles", min(times), max(times))
     async with connection.transaction(), connection.cursor() as cursor:
         async with cursor.copy(query("copy_staged_live_candles")) as copy:
             await copy.write("".join(map(_candle_line, candles)))
         await cursor.execute(query("write_staged_given_candles"))
-        ((stored, duplicate),) = await cursor.fetchall()
-        counts = Counts(len(candles), stored, 0, duplicate, 0)
+        ((stored, duplicate, busy),) = await cursor.fetchall()
+        counts = Counts(stored + duplicate, stored, 0, duplicate, 0)
         await _advance(connection, run_id, counts)
-    return counts
+    return counts, frozenset(busy)
 
 
 async def record_checks(connection: Connection, checks: Sequence[tuple[str, TradeCheck]]) -> int:

@@ -92,7 +92,8 @@ def translated_errors() -> Iterator[None]:
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise StorageUnavailable(f"The database is not available: {_sentence(error)}") from error
     except psycopg.Error as error:
-        raise StorageRefused(f"The database refused: {_sentence(error)}") from error
+        is_about_data = isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+        raise StorageRefused(f"The database refused: {_sentence(error)}", is_about_data) from error
 
 
 def _sentence(error: psycopg.Error) -> str:

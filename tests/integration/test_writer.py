@@ -268,3 +268,54 @@ async def test_a_time_is_cut_to_microseconds_and_never_rounded(store: Store) -> 
     times += [ns_of(NOW) + step for step in range(-2_500, 2_500, 7)]
     rows = await store.fetch("SELECT ns_timestamp(ns) FROM unnest(%s::bigint[]) AS ns", times)
     assert rows == [moment_of(ns) for ns in times]
+
+
+def candle_said(symbol: str, minute: int = 0, trades: int = 3) -> dict[str, Any]:
+    """A minute as an element of an ohlc message."""
+    start = NOW - timedelta(minutes=30 - minute, seconds=30)
+    one = Decimal("1.5")
+    return {
+        "symbol": symbol, "open": one, "high": one, "low": one, "close": one, "trades": trades, "volume": one,
+        "vwap": one, "interval": 1, "interval_begin": start.isoformat().replace("+00:00", "Z"),
+    }  # fmt: skip
+
+
+async def test_candles_of_a_pair_that_another_writes_wait_alone(store: Store) -> None:
+    async with writing(store) as writer:
+        async with store.connection.transaction():
+            await store.connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtext('krakendata symbol'), hashtext(%s))", [BTC]
+            )
+            await writer.write_candles([candle_said(BTC), candle_said(ETH), candle_said(ETH, 1)])
+            assert await writer.flush()
+            assert await store.fetch("SELECT symbol FROM candles") == [ETH, ETH]
+        await writer.flush()
+        assert await store.fetch("SELECT symbol FROM candles ORDER BY 1") == [BTC, ETH, ETH]
+    counts = writer.statistics.candles
+    assert (counts.received, counts.stored, counts.duplicate, counts.dropped) == (3, 3, 0, 0)
+
+
+async def test_versions_of_a_minute_add_up(store: Store) -> None:
+    async with writing(store) as writer:
+        await writer.write_candles([candle_said(BTC, 0, count) for count in (1, 2, 3)])
+        await writer.flush()
+        await writer.write_candles([candle_said(BTC, 0, count) for count in (2, 5)])
+    assert await store.fetch("SELECT trade_count FROM candles") == [5]
+    counts = writer.statistics.candles
+    assert (counts.received, counts.stored, counts.duplicate, counts.dropped) == (5, 2, 3, 0)
+
+
+async def test_a_trade_that_the_database_never_takes_costs_nothing_else(store: Store) -> None:
+    trades = made(30)
+    await store.connection.execute("ALTER TABLE trades ADD CONSTRAINT never CHECK (trade_id <> 17)")
+    try:
+        async with writing(store) as writer:
+            await writer.write_trades([said(trade) for trade in trades])
+            async with asyncio.timeout(20):
+                while len(await stored(store)) < 29:
+                    await writer.flush()
+    finally:
+        await store.connection.execute("ALTER TABLE trades DROP CONSTRAINT never")
+    await assert_held(store, [trade for trade in trades if trade.trade_id != 17])
+    counts = writer.statistics.trades
+    assert (counts.received, counts.stored, counts.dropped) == (30, 29, 1)

@@ -59,6 +59,26 @@ def test_an_id_that_cannot_be_read_leaves_a_doubt_until_the_next_one(number: Any
     assert heard.joined == {BTC: 12, ETH: 10}
 
 
+def test_a_doubt_is_not_settled_by_an_older_id_of_the_same_message() -> None:
+    heard = HeardIds({BTC: 105})
+    heard.take(trades(105), is_snapshot=True)
+    heard.take(trades(106, None), is_snapshot=False)
+    assert heard.joined == {}
+    heard.take(trades(108), is_snapshot=False)
+    assert heard.joined == {BTC: 108}
+
+
+def test_what_is_not_listened_to_any_more_is_joined_again_by_a_snapshot_alone() -> None:
+    heard = HeardIds({BTC: 10, ETH: 10})
+    heard.take([*trades(10), *trades(10, symbol=ETH)], is_snapshot=True)
+    heard.leave(others_than=[ETH])
+    assert heard.joined == {ETH: 10}
+    heard.take(trades(11), is_snapshot=False)
+    assert heard.joined == {ETH: 10}
+    heard.take(trades(12), is_snapshot=True)
+    assert heard.joined == {BTC: 12, ETH: 10}
+
+
 @pytest.mark.parametrize("element", [None, 7, ["BTC/USD", 12], {"trade_id": 12}])
 def test_what_names_no_symbol_may_have_been_of_any(element: Any) -> None:
     heard = HeardIds({BTC: 10, ETH: 10})

@@ -75,7 +75,9 @@ class Command(DeedCommand):
             consuming = asyncio.create_task(consumer({"type": "channel"}, queue.get, _say_nothing))
             await self._feed(feed, writer, consuming)
             # What was heard comes before the end.
-            await queue.put({"type": "feed.ended"})
+            ending = asyncio.ensure_future(queue.put({"type": "feed.ended"}))
+            await asyncio.wait([ending, consuming], return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
             await consuming
             self.stdout.write("Stopped; what was heard is written. " + _told(feed))
             return {"name": name, **feed.facts()}

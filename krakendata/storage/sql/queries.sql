@@ -412,7 +412,7 @@ COPY staged_candles (symbol, timestamp, open, high, low, close, volume, turnover
 SELECT symbol, outcome, read, duplicate FROM write_staged_trades(%(source)s)
 
 -- name: write_staged_given_candles
-SELECT stored, duplicate FROM write_staged_given_candles()
+SELECT stored, duplicate, busy FROM write_staged_given_candles()
 
 -- name: record_trade_checks
 SELECT record_trade_checks(%(symbols)s::text[], %(last_ids)s::bigint[], %(checked_ns)s::bigint[])

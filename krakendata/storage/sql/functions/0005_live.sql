@@ -36,7 +36,6 @@ LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 DECLARE
     line timestamptz;
-    run  record;
 BEGIN
     PERFORM share_lines();
     SELECT max(l.line) INTO line FROM retention_lines l;
@@ -178,15 +177,17 @@ LANGUAGE sql AS $$
 $$;
 
 -- Candles of many symbols that the exchange gave, staged without ids, whole versions of their minutes. Those above the
--- fence are written; `stored` counts them, and `duplicate` those that say no more than what is there.
-CREATE FUNCTION write_staged_given_candles(OUT stored bigint, OUT duplicate bigint)
+-- fence are written; `stored` counts them, and `duplicate` those that say no more than what is there. Those of `busy` symbols,
+-- which another transaction writes, are not.
+CREATE FUNCTION write_staged_given_candles(OUT stored bigint, OUT duplicate bigint, OUT busy text[])
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     staged bigint;
 BEGIN
     PERFORM share_lines();
-    PERFORM pg_advisory_xact_lock(hashtext('krakendata symbol'), hashtext(symbol))
-    FROM (SELECT DISTINCT symbol FROM staged_candles ORDER BY symbol) s;
+    busy := ARRAY(SELECT symbol FROM (SELECT DISTINCT symbol FROM staged_candles) s
+                  WHERE NOT pg_try_advisory_xact_lock(hashtext('krakendata symbol'), hashtext(symbol)));
+    DELETE FROM staged_candles WHERE symbol = ANY (busy);
     SELECT count(*) INTO staged FROM staged_candles;
     DELETE FROM staged_candles WHERE timestamp < (SELECT candles_fence());
     DELETE FROM staged_candles n USING trade_runs r
