@@ -173,18 +173,24 @@ class Hub:
     async def _listen(self) -> None:
         while True:
             try:
-                channel = await self._layer.new_channel("krakendata.live.")
-                await self._layer.group_add(GROUP, channel)
-                self._is_listening.set()
-                try:
-                    while True:
-                        self._take_safely(await self._layer.receive(channel))
-                finally:
-                    await self._layer.group_discard(GROUP, channel)
+                await self._listen_once()
             except Exception as error:
                 # Whatever Redis or its client come up with.
                 logger.warning("cannot hear the feed error=%r again_in=%ss", str(error), RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen_once(self) -> None:
+        """Listen until something breaks, or whoever runs this is cancelled."""
+        channel = await self._layer.new_channel("krakendata.live.")
+        try:
+            await self._layer.group_add(GROUP, channel)
+            self._is_listening.set()
+            while True:
+                self._take_safely(await self._layer.receive(channel))
+        finally:
+            # A Redis that is away must not turn the end of this task into one more error to go on after.
+            with suppress(Exception):
+                await self._layer.group_discard(GROUP, channel)
 
     def _take_safely(self, message: Mapping[str, Any]) -> None:
         """Take a message; one of another release, that cannot be read, is passed over."""
@@ -266,6 +272,8 @@ class Hub:
         last = max(self._pulses.values(), default=self._started)
         if self._state != SILENT and time.monotonic() - last > SILENT_SECONDS:
             self._heard_since = math.inf
+            # What the tape has was heard before: it says nothing about what comes after the silence.
+            self._tape.pause()
             self._tell_state(SILENT)
             for shared in self._shared.values():
                 shared.doubt()
