@@ -14,7 +14,7 @@ from krakendata.live.reading import read_candles
 from krakendata.live.replies import candles_message, trades_message
 from krakendata.live.requests import Topic
 from krakendata.live_series import CandleSeries, SeriesRow, TradeSeries
-from krakendata.types import HistoricalCandle, Interval, Trade, moment_of, ns_of
+from krakendata.types import NS_PER_MINUTE, HistoricalCandle, Interval, Trade, moment_of, ns_of
 
 # While something is missing the database is read again this often, as long as it may come soon ...
 SOON_SECONDS, SOON_TIMES = 1.0, 15
@@ -24,6 +24,8 @@ SLOW_SECONDS = 60.0
 FORMING = 2
 # How many trades missing here are fetched from the database: beyond an outage of minutes nobody waits for them.
 MAX_TRADES_FETCHED = 5_000
+# Nor for more candles of one series: three days and a half of minutes.
+MAX_CANDLES_FETCHED = 5_000
 
 
 class Tape:
@@ -191,13 +193,22 @@ class SharedCandles(Shared):
             provider,
             self.topic.symbol,
             self._interval,
-            count=self._series.depth + FORMING,
+            count=self._count(is_deepening=depth is not None),
             start_ns=self._series.stale_from_ns if depth is None else 0,
             by_minutes=self._series.needs_minutes,
         )
         trades, is_fresh = tape.of(self.topic.symbol)
         now_ns = ns_of(datetime.now(UTC))
         self._tell_rows(self._series.load(found, trades, now_ns, is_fresh=is_fresh, is_late=is_late))
+
+    def _count(self, *, is_deepening: bool) -> int:
+        """How many candles to read: after an outage all that may have come since, however few are kept."""
+        kept, since_ns = self._series.depth + FORMING, self._series.stale_from_ns
+        if is_deepening or not since_ns:
+            return kept
+        length_ns = self._interval.minutes * NS_PER_MINUTE
+        buckets = (ns_of(datetime.now(UTC)) - since_ns) // length_ns + FORMING
+        return max(kept, min(buckets, MAX_CANDLES_FETCHED))
 
     def _tell_rows(self, rows: list[SeriesRow]) -> None:
         if rows and self.followers:
