@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -39,23 +39,23 @@ class Tape:
 
     def __init__(self) -> None:
         self._trades: OrderedDict[tuple[str, int], tuple[Trade, int]] = OrderedDict()
-        self._stretch = 0
+        self._stretches: Counter[str] = Counter()
 
     def add(self, trades: Iterable[Trade]) -> None:
         """Keep these, the oldest go."""
         for trade in trades:
-            self._trades.setdefault((trade.symbol, trade.trade_id), (trade, self._stretch))
+            self._trades.setdefault((trade.symbol, trade.trade_id), (trade, self._stretches[trade.symbol]))
         while len(self._trades) > self.MAX_TRADES:
             self._trades.popitem(last=False)
 
-    def pause(self) -> None:
-        """What comes from now on is not known to follow on what came."""
-        self._stretch += 1
+    def pause(self, symbols: Iterable[str]) -> None:
+        """What comes of these from now on is not known to follow on what came."""
+        self._stretches.update(symbols)
 
     def of(self, symbol: str) -> tuple[list[Trade], bool]:
         """The trades of a symbol, and whether one of them came since the last pause."""
         found = [kept for kept in self._trades.values() if kept[0].symbol == symbol]
-        return [trade for trade, _ in found], any(stretch == self._stretch for _, stretch in found)
+        return [trade for trade, _ in found], any(stretch == self._stretches[symbol] for _, stretch in found)
 
 
 class Shared:
@@ -92,7 +92,7 @@ class Shared:
         return not self.followers and not self.expected
 
     def is_due(self, is_heard: bool) -> bool:
-        """Whether the database is to be read again. Without a feed nothing comes soon."""
+        """Whether the database is to be read again. Without a feed that follows it nothing comes soon."""
         if not self.is_read or self._reading.locked():
             return False
         if not self.is_waiting:

@@ -29,6 +29,7 @@ from krakendata.live_messages import (
     candles_of,
     heard_at_of,
     pulse_message,
+    subscribed_of,
     trades_message,
     trades_of,
 )
@@ -77,7 +78,9 @@ def test_candles_come_back_without_ids() -> None:
 
 
 def test_a_pulse_comes_back_in_utc() -> None:
-    assert heard_at_of(told(pulse_message("feed", NOW, 3))) == NOW
+    message = told(pulse_message("feed", NOW, {"ETH/USD", "BTC/USD"}))
+    assert heard_at_of(message) == NOW
+    assert subscribed_of(message) == {"BTC/USD", "ETH/USD"}
 
 
 # --- the documentation's messages ---

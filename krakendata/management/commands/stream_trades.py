@@ -66,9 +66,9 @@ class Command(DeedCommand):
                 name=name, symbols=symbols, max_rejects_kept=max_rejects_kept(),
             )  # fmt: skip
 
-            def heard() -> tuple[datetime | None, int]:
+            def heard() -> tuple[datetime | None, Collection[str]]:
                 is_heard = feed.connected and socket.heard is not None
-                return (datetime.now(UTC) if is_heard else None), len(feed.listening)
+                return (datetime.now(UTC) if is_heard else None), feed.subscribed
 
             announcer = await stack.enter_async_context(Announcer(get_channel_layer(), name, heard))
             consumer = TradeConsumer.as_asgi(writer=writer, announcer=announcer)
