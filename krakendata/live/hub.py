@@ -106,10 +106,10 @@ class Hub:
             if not self._clients:
                 await self._stop()
 
-    def topic(self, request: Request, name: str) -> Topic:
-        """What the client means by a name; raises BadRequest."""
+    def topic(self, request: Request, name: str, *, find_closest: bool = True) -> Topic:
+        """What the client means by a name; raises BadRequest, with the closest names if wanted."""
         provider = self._provider
-        return topic_of(request, name, provider.symbols if provider else Symbols())
+        return topic_of(request, name, provider.symbols if provider else Symbols(), find_closest=find_closest)
 
     async def subscribe(self, outbox: Outbox, topic: Topic, request: Request) -> None:
         """Have the client told of a topic: yes, then the past, then what comes.
