@@ -55,9 +55,10 @@ class Request:
 def request_id_of(asked: object) -> int | None:
     """The number by which the client knows the answer again, wherever it can be read."""
     found = asked.get("req_id") if isinstance(asked, Mapping) else None
-    is_number = isinstance(found, int) and not isinstance(found, bool)
+    if not isinstance(found, int) or isinstance(found, bool):
+        return None
     # A longer one cannot be said in the answer.
-    return found if is_number and abs(found) < MAX_REQUEST_ID else None
+    return found if abs(found) < MAX_REQUEST_ID else None
 
 
 def decoded(text: str) -> object:

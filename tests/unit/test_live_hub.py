@@ -82,7 +82,7 @@ class Followed:
         self.topic = Topic("candles", symbol, interval_of("1m"))
         self.shared = SharedCandles(self.topic, interval_of("1m"))
         self.shared.doubt = self._doubt  # type: ignore[method-assign]
-        self.shared.hear = self.heard.append  # type: ignore[method-assign]
+        self.shared.hear = self.heard.append  # type: ignore[method-assign, assignment]
         hub._shared[self.topic] = self.shared
         hub._by_symbol[symbol].append(self.shared)
 
