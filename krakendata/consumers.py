@@ -26,6 +26,7 @@ from krakendata.live.hub import hub
 from krakendata.live.outbox import Outbox
 from krakendata.live.replies import pong, refused, slow, subscribed, turned_away
 from krakendata.live.requests import (
+    MAX_CLOSEST_LOOKED_FOR,
     MAX_SUBSCRIPTIONS,
     BadRequest,
     Request,
@@ -87,8 +88,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
     # The hub listens for all; a channel for each client would only be one more thing to lose.
     channel_layer_alias = "none"
 
+    # Its client's, until that has left.
+    _outbox: Outbox | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the client; whatever ends this, a defect too, the client is forgotten."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._leave()
+
     async def connect(self) -> None:
-        self._outbox: Outbox | None = None
         self._topics: set[Topic] = set()
         await self.accept()
         user = self.scope["user"]
@@ -106,11 +116,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await hub().join(self._outbox)
 
     async def disconnect(self, code: int) -> None:
+        await self._leave()
+
+    async def _leave(self) -> None:
         if self._outbox is not None:
             outbox, self._outbox = self._outbox, None
-            await hub().leave(outbox)
             for task in self._tasks:
                 task.cancel()
+            await hub().leave(outbox)
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -134,20 +147,28 @@ class LiveConsumer(AsyncWebsocketConsumer):
             raise BadRequest(
                 f"You may not view {request.channel}; an administrator can give you that permission."
             )
+        unknown = 0
         for name in request.names:
+            # A request has thousands of names: others have their turn between.
+            await asyncio.sleep(0)
+            try:
+                topic = hub().topic(request, name, find_closest=unknown < MAX_CLOSEST_LOOKED_FOR)
+            except BadRequest as error:
+                unknown += 1
+                outbox.put(refused(request.method, error, request.req_id))
+                continue
             try:
                 if request.method == "subscribe":
-                    await self._subscribe(request, name, outbox)
+                    await self._subscribe(request, topic, outbox)
                 else:
-                    self._unsubscribe(request, name, outbox)
+                    self._unsubscribe(request, topic, outbox)
             except BadRequest as error:
                 outbox.put(refused(request.method, BadRequest(str(error), name), request.req_id))
             except StorageError as error:
                 refusal = BadRequest(f"{error} Try again in a moment.", name)
                 outbox.put(refused(request.method, refusal, request.req_id))
 
-    async def _subscribe(self, request: Request, name: str, outbox: Outbox) -> None:
-        topic = hub().topic(request, name)
+    async def _subscribe(self, request: Request, topic: Topic, outbox: Outbox) -> None:
         if topic in self._topics:
             raise BadRequest("You are subscribed to this already.")
         if len(self._topics) >= MAX_SUBSCRIPTIONS:
@@ -155,8 +176,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await hub().subscribe(outbox, topic, request)
         self._topics.add(topic)
 
-    def _unsubscribe(self, request: Request, name: str, outbox: Outbox) -> None:
-        topic = hub().topic(request, name)
+    def _unsubscribe(self, request: Request, topic: Topic, outbox: Outbox) -> None:
         if topic not in self._topics:
             raise BadRequest("You are not subscribed to this.")
         self._topics.discard(topic)

@@ -4,14 +4,14 @@ Three kinds of messages to one group. What they carry may be lost on the way: id
 
     live.trades     trades in the order of their arrival, of all pairs mixed
     live.candles    1-minute candles as the exchange gives them, of pairs that are tracked for candles only
-    live.pulse      once a second while the feed hears the exchange
+    live.pulse      once a second while the feed hears the exchange, with the symbols it is subscribed to
 
 A message holds what any serializer can carry: text, whole numbers, lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = [
     "candles_of",
     "heard_at_of",
     "pulse_message",
+    "subscribed_of",
     "trades_message",
     "trades_of",
 ]
@@ -100,9 +101,20 @@ def _candle(
     )
 
 
-def pulse_message(feed: str, heard_at: datetime, symbols: int) -> dict[str, Any]:
-    """That `feed` heard the exchange at `heard_at` (aware), and follows so many symbols."""
-    return {"type": PULSE, "feed": feed, "heard_at": heard_at.astimezone(UTC).isoformat(), "symbols": symbols}
+def pulse_message(feed: str, heard_at: datetime, subscribed: Collection[str]) -> dict[str, Any]:
+    """That `feed` heard the exchange at `heard_at` (aware), which had agreed to tell it of these symbols."""
+    return {
+        "type": PULSE,
+        "feed": feed,
+        "heard_at": heard_at.astimezone(UTC).isoformat(),
+        "symbols": len(subscribed),
+        "subscribed": sorted(subscribed),
+    }
+
+
+def subscribed_of(message: Mapping[str, Any]) -> frozenset[str]:
+    """The symbols whose every trade the feed hears."""
+    return frozenset(message["subscribed"])
 
 
 def heard_at_of(message: Mapping[str, Any]) -> datetime:

@@ -369,6 +369,8 @@ class CandleSeries:
     def doubt(self) -> None:
         """Something may have come that we did not hear: closing by the clock waits for the next good reading."""
         self.is_joined = False
+        # Where the minutes told are all there is of a bucket, the one that is forming may lack some.
+        self.needs_minutes = self.needs_minutes or self._parts is not None
 
     # --- how it is done ---
 
@@ -499,6 +501,9 @@ class CandleSeries:
                 self._told.pop(start, None)
                 self._closing_ids.pop(start, None)
             del self._starts[:surplus]
+            # A deeper past that is read later tells nobody again what was told, and forgotten, here.
+            if self._told_from is not None:
+                self._told_from = max(self._told_from, self._starts[0])
 
 
 def _candle_of(trade: Trade, start_ns: int, interval: Interval) -> HistoricalCandle:

@@ -456,19 +456,20 @@ class Symbols:
             for name in (pair.wsname, pair.altname, pair.key, pair.symbol)
         }
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str, *, find_closest: bool = True) -> str:
         """The v2 symbol of `name`, given in any of the four spellings.
 
         Names missing from the list (delisted, renamed) are read by the exchange's quote currencies; one that
         has the shape BASE/QUOTE is taken as it is. Letters keep their case (AAPLxUSD).
-        Raises UnknownSymbol, which names the remedy and the closest known names.
+        Raises UnknownSymbol, which names the remedy and the closest known names, if wanted: they take a while.
         """
         listed = self._by_name.get(name)
         if listed is not None:
             return listed
         wsname = name if "/" in name else _wsname(name)
         if wsname is None or not is_symbol(wsname):
-            raise UnknownSymbol(name, difflib.get_close_matches(name.upper(), self._by_name, n=3))
+            closest = difflib.get_close_matches(name.upper(), self._by_name, n=3) if find_closest else ()
+            raise UnknownSymbol(name, closest)
         return _v2_symbol(wsname)
 
     def pair(self, name: str) -> Pair | None:

@@ -167,12 +167,20 @@ def is_kind(kind: str) -> Any:
     return lambda message: message.get("type") == kind
 
 
-class Feed:
-    """Plays the feed: pulses every second while `is_heard`, and trades when told to."""
+# The pairs that are used up one by one, each by a test of its own, and those that are the same everywhere.
+OWN_SYMBOLS = tuple(f"T{chr(65 + n // 26)}{chr(65 + n % 26)}/USD" for n in range(26 * 26))
+SYMBOLS = frozenset({"BTC/USD", "ETH/USD", *OWN_SYMBOLS})
 
-    def __init__(self, redis_url: str, name: str = "feed-1") -> None:
+
+class Feed:
+    """Plays the feed: pulses every second while `is_heard`, of `symbols`, and trades when told to."""
+
+    def __init__(
+        self, redis_url: str, name: str = "feed-1", symbols: frozenset[str] | set[str] = SYMBOLS
+    ) -> None:
         self._layer = RedisPubSubChannelLayer(hosts=[{"address": redis_url, "socket_timeout": None}])
         self.name = name
+        self.symbols = symbols
         self.is_heard = True
 
     async def tell(self, *trades: Trade) -> None:
@@ -185,7 +193,8 @@ class Feed:
         while True:
             if self.is_heard:
                 try:
-                    await self._layer.group_send(GROUP, pulse_message(self.name, datetime.now(UTC), 2))
+                    pulse = pulse_message(self.name, datetime.now(UTC), self.symbols)
+                    await self._layer.group_send(GROUP, pulse)
                 except Exception:
                     # Redis is away for a test's purposes.
                     await asyncio.sleep(0.2)

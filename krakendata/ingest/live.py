@@ -140,6 +140,11 @@ class LiveFeed:
             "subscribed": len(self.subscribed),
         }
 
+    @property
+    def is_behind(self) -> bool:
+        """Something that was heard is not handed on yet."""
+        return bool(self._trades or self._candles)
+
     # --- hearing -------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -21,14 +21,14 @@ PULSE_SECONDS = 1.0
 # read it from the database.
 MOST_WAITING = 20_000
 
-Heard = Callable[[], tuple[datetime | None, int]]
+Heard = Callable[[], tuple[datetime | None, Collection[str]]]
 
 
 class Announcer:
     """Tells trades and candles as they come, and each second that the exchange is heard; an async context manager.
 
     `layer` is a channel layer, `feed` the feed's name, `heard` gives when the exchange was last heard (None: it is not)
-    and how many symbols are followed.
+    and which symbols it has agreed to tell of.
     """
 
     def __init__(self, layer: Any, feed: str, heard: Heard) -> None:
@@ -85,9 +85,9 @@ class Announcer:
 
     async def _tell_pulse(self) -> None:
         while True:
-            heard_at, symbols = self._heard()
+            heard_at, subscribed = self._heard()
             if heard_at is not None:
-                await self._tell(pulse_message(self._feed, heard_at, symbols))
+                await self._tell(pulse_message(self._feed, heard_at, subscribed))
             await asyncio.sleep(PULSE_SECONDS)
 
     async def _tell(self, message: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,16 @@ from krakendata.live.reading import clock_of_readers
 from krakendata.live.replies import feed_state, subscribed
 from krakendata.live.requests import Request, Topic, topic_of, unknown_symbol
 from krakendata.live.shared import Shared, SharedCandles, SharedTrades, Tape
-from krakendata.live_messages import CANDLES, GROUP, PULSE, TRADES, candles_of, heard_at_of, trades_of
+from krakendata.live_messages import (
+    CANDLES,
+    GROUP,
+    PULSE,
+    TRADES,
+    candles_of,
+    heard_at_of,
+    subscribed_of,
+    trades_of,
+)
 from krakendata.management.command import database_arguments
 from krakendata.types import Symbols, ns_of
 
@@ -63,11 +72,11 @@ class Hub:
         self._shared: dict[Topic, Shared] = {}
         self._by_symbol: dict[str, list[Shared]] = defaultdict(list)
         self._tape = Tape()
-        # When each feed was last heard (monotonic), and which feeds a symbol's trades came from.
-        self._pulses: dict[str, float] = {}
-        self._carriers: dict[str, set[str]] = defaultdict(set)
-        # Since when nothing can have been missed (monotonic); infinite while the feed is not heard.
-        self._heard_since = math.inf
+        # Of each feed that lives, when it was last heard (monotonic) and which symbols it named.
+        self._pulses: dict[str, tuple[float, frozenset[str]]] = {}
+        self._last_pulse = -math.inf
+        # Since when nothing of a symbol can have been missed (monotonic): some feed that lives has named it ever since.
+        self._heard_since: dict[str, float] = {}
         # Until it is heard, or was not for long enough, nobody can say how the feed is.
         self._started = 0.0
         self._state, self._state_since = UNKNOWN, datetime.now(UTC)
@@ -97,10 +106,10 @@ class Hub:
             if not self._clients:
                 await self._stop()
 
-    def topic(self, request: Request, name: str) -> Topic:
-        """What the client means by a name; raises BadRequest."""
+    def topic(self, request: Request, name: str, *, find_closest: bool = True) -> Topic:
+        """What the client means by a name; raises BadRequest, with the closest names if wanted."""
         provider = self._provider
-        return topic_of(request, name, provider.symbols if provider else Symbols())
+        return topic_of(request, name, provider.symbols if provider else Symbols(), find_closest=find_closest)
 
     async def subscribe(self, outbox: Outbox, topic: Topic, request: Request) -> None:
         """Have the client told of a topic: yes, then the past, then what comes.
@@ -116,7 +125,9 @@ class Hub:
             # What the feed says has to be heard before the database is read; without Redis there is nothing to hear.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_listening.wait(), RETRY_SECONDS)
-            await shared.deepen(request.history, await self._open(), self._tape, self._late_from())
+            await shared.deepen(
+                request.history, await self._open(), self._tape, self._late_from(topic.symbol)
+            )
             await outbox.room()
             if outbox in self._clients:
                 warnings = [f"Nothing of {topic.symbol} is collected yet."] if shared.is_empty else []
@@ -143,7 +154,6 @@ class Hub:
             self._by_symbol[topic.symbol].remove(shared)
             if not self._by_symbol[topic.symbol]:
                 del self._by_symbol[topic.symbol]
-                self._carriers.pop(topic.symbol, None)
 
     async def _open(self) -> HistoricalDataProvider:
         async with self._guard:
@@ -161,8 +171,10 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self._is_listening.clear()
-        self._heard_since = math.inf
+        self._heard_since.clear()
         self._pulses.clear()
+        self._last_pulse = -math.inf
+        self._tape = Tape()
         self._state = UNKNOWN
         provider, self._provider = self._provider, None
         if provider is not None:
@@ -173,18 +185,24 @@ class Hub:
     async def _listen(self) -> None:
         while True:
             try:
-                channel = await self._layer.new_channel("krakendata.live.")
-                await self._layer.group_add(GROUP, channel)
-                self._is_listening.set()
-                try:
-                    while True:
-                        self._take_safely(await self._layer.receive(channel))
-                finally:
-                    await self._layer.group_discard(GROUP, channel)
+                await self._listen_once()
             except Exception as error:
                 # Whatever Redis or its client come up with.
                 logger.warning("cannot hear the feed error=%r again_in=%ss", str(error), RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen_once(self) -> None:
+        """Listen until something breaks, or whoever runs this is cancelled."""
+        channel = await self._layer.new_channel("krakendata.live.")
+        try:
+            await self._layer.group_add(GROUP, channel)
+            self._is_listening.set()
+            while True:
+                self._take_safely(await self._layer.receive(channel))
+        finally:
+            # A Redis that is away must not turn the end of this task into one more error to go on after.
+            with suppress(Exception):
+                await self._layer.group_discard(GROUP, channel)
 
     def _take_safely(self, message: Mapping[str, Any]) -> None:
         """Take a message; one of another release, that cannot be read, is passed over."""
@@ -213,32 +231,40 @@ class Hub:
         for trade in trades:
             by_symbol[trade.symbol].append(trade)
         for symbol, its_trades in by_symbol.items():
-            self._carriers[symbol].add(message["feed"])
             for shared in self._by_symbol[symbol]:
                 shared.take(its_trades)
 
     def _take_pulse(self, message: Mapping[str, Any]) -> None:
-        feed, now = message["feed"], time.monotonic()
-        before = self._pulses.get(feed, -math.inf)
-        self._pulses[feed] = now
-        if now - before > PAUSE_SECONDS:
-            self._doubt(now)
+        names, heard_ns, now = subscribed_of(message), ns_of(heard_at_of(message)), time.monotonic()
+        # A feed that comes back after a pause was away.
+        self._judge(now)
+        self._pulses[message["feed"]] = now, names
+        self._last_pulse = now
+        self._judge(now)
         self._tell_state(LIVE)
-        heard_ns = ns_of(heard_at_of(message))
-        for shared in self._shared.values():
-            carriers = self._carriers.get(shared.topic.symbol)
-            if isinstance(shared, SharedCandles) and (not carriers or feed in carriers):
-                shared.hear(heard_ns)
+        for symbol in names.intersection(self._by_symbol):
+            for shared in self._by_symbol[symbol]:
+                if isinstance(shared, SharedCandles):
+                    shared.hear(heard_ns)
 
-    def _doubt(self, now: float) -> None:
-        """From `now` on nothing is missed; before, something may have been."""
-        self._heard_since = now
-        self._tape.pause()
-        for shared in self._shared.values():
-            shared.doubt()
+    def _judge(self, now: float) -> None:
+        """Find which symbols are heard, and doubt those that no feed names any more, or only from now on."""
+        self._pulses = {
+            feed: (at, names) for feed, (at, names) in self._pulses.items() if now - at <= PAUSE_SECONDS
+        }
+        heard = frozenset().union(*(names for _, names in self._pulses.values()))
+        self._doubt(heard ^ self._heard_since.keys())
+        self._heard_since = {symbol: self._heard_since.get(symbol, now) for symbol in heard}
 
-    def _late_from(self) -> float:
-        return self._heard_since + JOIN_SECONDS
+    def _doubt(self, symbols: Iterable[str]) -> None:
+        """Something of these may have been missed before now."""
+        self._tape.pause(symbols)
+        for symbol in symbols:
+            for shared in self._by_symbol.get(symbol, ()):
+                shared.doubt()
+
+    def _late_from(self, symbol: str) -> float:
+        return self._heard_since.get(symbol, math.inf) + JOIN_SECONDS
 
     def _tell_state(self, state: str) -> None:
         if state == self._state:
@@ -253,7 +279,11 @@ class Hub:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self._look_for_silence()
-            due = [shared for shared in self._shared.values() if shared.is_due(self._state == LIVE)]
+            due = [
+                shared
+                for shared in self._shared.values()
+                if shared.is_due(shared.topic.symbol in self._heard_since)
+            ]
             try:
                 await self._refresh(due)
             except Exception as error:
@@ -263,12 +293,14 @@ class Hub:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _look_for_silence(self) -> None:
-        last = max(self._pulses.values(), default=self._started)
-        if self._state != SILENT and time.monotonic() - last > SILENT_SECONDS:
-            self._heard_since = math.inf
+        now = time.monotonic()
+        self._judge(now)
+        silent_for = now - max(self._last_pulse, self._started)
+        if silent_for > SILENT_SECONDS:
             self._tell_state(SILENT)
-            for shared in self._shared.values():
-                shared.doubt()
+        if self._state != UNKNOWN:
+            # A trade told by a feed that names its pair no more, or not yet, makes nothing whole.
+            self._doubt(self._by_symbol.keys() - self._heard_since.keys())
 
     async def _refresh(self, due: list[Shared]) -> None:
         """Read them again, a few at a time."""
@@ -280,7 +312,7 @@ class Hub:
         async def read() -> None:
             for shared in waiting:
                 if not shared.is_unused:
-                    await shared.refresh(provider, self._tape, self._late_from())
+                    await shared.refresh(provider, self._tape, self._late_from(shared.topic.symbol))
 
         readers = (read() for _ in range(MAX_CONNECTIONS - 1))
         for error in await asyncio.gather(*readers, return_exceptions=True):

@@ -17,6 +17,9 @@ MAX_SUBSCRIPTIONS = 2_000
 # More than fills the widest screen. Who wants a longer past reads it with the provider.
 MAX_HISTORY = 1_000
 DEFAULT_HISTORY = {"candles": 100, "trades": 0}
+MAX_REQUEST_ID = 2**63
+# Looking for the names closest to a wrong one takes milliseconds of all clients' time.
+MAX_CLOSEST_LOOKED_FOR = 5
 CHANNELS = tuple(DEFAULT_HISTORY)
 
 
@@ -52,7 +55,10 @@ class Request:
 def request_id_of(asked: object) -> int | None:
     """The number by which the client knows the answer again, wherever it can be read."""
     found = asked.get("req_id") if isinstance(asked, Mapping) else None
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    if not isinstance(found, int) or isinstance(found, bool):
+        return None
+    # A longer one cannot be said in the answer.
+    return found if abs(found) < MAX_REQUEST_ID else None
 
 
 def decoded(text: str) -> object:
@@ -60,9 +66,14 @@ def decoded(text: str) -> object:
     if len(text) > MAX_REQUEST_CHARACTERS:
         raise BadRequest(f"A request has at most {MAX_REQUEST_CHARACTERS:,} characters.")
     try:
-        return json.loads(text)
+        found: object = json.loads(text)
+        # Half a character ("\\ud800") is JSON and no text: no answer could quote it.
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("A request is Unicode text, and this has half a surrogate pair in it.") from None
     except (ValueError, RecursionError):
         raise BadRequest("This is not JSON. Ask for example: " + EXAMPLE) from None
+    return found
 
 
 EXAMPLE = '{"method":"subscribe","params":{"channel":"candles","symbol":["BTC/USD"],"interval":"1m"}}'
@@ -88,10 +99,10 @@ def request_of(asked: object) -> Request:
     )
 
 
-def topic_of(request: Request, name: str, symbols: Symbols) -> Topic:
-    """The topic of one of its symbols, in any spelling; raises BadRequest."""
+def topic_of(request: Request, name: str, symbols: Symbols, *, find_closest: bool = True) -> Topic:
+    """The topic of one of its symbols, in any spelling; raises BadRequest, with the closest names if wanted."""
     try:
-        return Topic(request.channel, symbols.resolve(name), request.interval)
+        return Topic(request.channel, symbols.resolve(name, find_closest=find_closest), request.interval)
     except UnknownSymbol as error:
         raise unknown_symbol(name, error) from error
 
@@ -119,7 +130,7 @@ def _interval(channel: str, params: Mapping[str, Any]) -> Interval | None:
     asked = params.get("interval", "1m")
     try:
         if isinstance(asked, bool) or not isinstance(asked, str | int):
-            raise UnknownInterval(asked, INTERVALS)
+            raise UnknownInterval("null" if asked is None else asked, INTERVALS)
         return interval_of(asked)
     except UnknownInterval as error:
         raise BadRequest(str(error)) from error

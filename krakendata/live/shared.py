@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from krakendata.live.reading import read_candles
 from krakendata.live.replies import candles_message, trades_message
 from krakendata.live.requests import Topic
 from krakendata.live_series import CandleSeries, SeriesRow, TradeSeries
-from krakendata.types import HistoricalCandle, Interval, Trade, moment_of, ns_of
+from krakendata.types import NS_PER_MINUTE, HistoricalCandle, Interval, Trade, moment_of, ns_of
 
 # While something is missing the database is read again this often, as long as it may come soon ...
 SOON_SECONDS, SOON_TIMES = 1.0, 15
@@ -24,6 +24,8 @@ SLOW_SECONDS = 60.0
 FORMING = 2
 # How many trades missing here are fetched from the database: beyond an outage of minutes nobody waits for them.
 MAX_TRADES_FETCHED = 5_000
+# Nor for more candles of one series: three days and a half of minutes.
+MAX_CANDLES_FETCHED = 5_000
 
 
 class Tape:
@@ -37,23 +39,23 @@ class Tape:
 
     def __init__(self) -> None:
         self._trades: OrderedDict[tuple[str, int], tuple[Trade, int]] = OrderedDict()
-        self._stretch = 0
+        self._stretches: Counter[str] = Counter()
 
     def add(self, trades: Iterable[Trade]) -> None:
         """Keep these, the oldest go."""
         for trade in trades:
-            self._trades.setdefault((trade.symbol, trade.trade_id), (trade, self._stretch))
+            self._trades.setdefault((trade.symbol, trade.trade_id), (trade, self._stretches[trade.symbol]))
         while len(self._trades) > self.MAX_TRADES:
             self._trades.popitem(last=False)
 
-    def pause(self) -> None:
-        """What comes from now on is not known to follow on what came."""
-        self._stretch += 1
+    def pause(self, symbols: Iterable[str]) -> None:
+        """What comes of these from now on is not known to follow on what came."""
+        self._stretches.update(symbols)
 
     def of(self, symbol: str) -> tuple[list[Trade], bool]:
         """The trades of a symbol, and whether one of them came since the last pause."""
         found = [kept for kept in self._trades.values() if kept[0].symbol == symbol]
-        return [trade for trade, _ in found], any(stretch == self._stretch for _, stretch in found)
+        return [trade for trade, _ in found], any(stretch == self._stretches[symbol] for _, stretch in found)
 
 
 class Shared:
@@ -90,7 +92,7 @@ class Shared:
         return not self.followers and not self.expected
 
     def is_due(self, is_heard: bool) -> bool:
-        """Whether the database is to be read again. Without a feed nothing comes soon."""
+        """Whether the database is to be read again. Without a feed that follows it nothing comes soon."""
         if not self.is_read or self._reading.locked():
             return False
         if not self.is_waiting:
@@ -191,13 +193,22 @@ class SharedCandles(Shared):
             provider,
             self.topic.symbol,
             self._interval,
-            count=self._series.depth + FORMING,
+            count=self._count(is_deepening=depth is not None),
             start_ns=self._series.stale_from_ns if depth is None else 0,
             by_minutes=self._series.needs_minutes,
         )
         trades, is_fresh = tape.of(self.topic.symbol)
         now_ns = ns_of(datetime.now(UTC))
         self._tell_rows(self._series.load(found, trades, now_ns, is_fresh=is_fresh, is_late=is_late))
+
+    def _count(self, *, is_deepening: bool) -> int:
+        """How many candles to read: after an outage all that may have come since, however few are kept."""
+        kept, since_ns = self._series.depth + FORMING, self._series.stale_from_ns
+        if is_deepening or not since_ns:
+            return kept
+        length_ns = self._interval.minutes * NS_PER_MINUTE
+        buckets = (ns_of(datetime.now(UTC)) - since_ns) // length_ns + FORMING
+        return max(kept, min(buckets, MAX_CANDLES_FETCHED))
 
     def _tell_rows(self, rows: list[SeriesRow]) -> None:
         if rows and self.followers:

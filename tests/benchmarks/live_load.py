@@ -47,7 +47,7 @@ async def put_on(load: Load) -> Loaded:
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(DatabaseWriter(database_arguments(), facts={"feed": "load"}))
         announcer = await stack.enter_async_context(
-            Announcer(get_channel_layer(), "load", lambda: (datetime.now(UTC), load.pairs))
+            Announcer(get_channel_layer(), "load", lambda: (datetime.now(UTC), ()))
         )
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_WAITING)
         consumer = TradeConsumer.as_asgi(writer=writer, announcer=announcer)

@@ -21,12 +21,12 @@ from krakendata.candles import fold_trades
 from krakendata.consumers import CUT_SECONDS
 from krakendata.live_messages import candles_message
 from krakendata.types import HistoricalCandle, Trade, bucket_start_ns, ns_of
-from tests.live_server import Feed, LiveClient, LiveServer, is_kind, live_server
+from tests.live_server import OWN_SYMBOLS, Feed, LiveClient, LiveServer, is_kind, live_server
 
 pytestmark = pytest.mark.slow
 
 SECOND = 10**9
-SYMBOLS = iter(f"T{chr(65 + n // 26)}{chr(65 + n % 26)}/USD" for n in range(26 * 26))
+SYMBOLS = iter(OWN_SYMBOLS)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from krakendata.live.requests import (
     MAX_SUBSCRIPTIONS,
     BadRequest,
     Topic,
+    decoded,
+    request_id_of,
     request_of,
     topic_of,
 )
@@ -29,6 +31,7 @@ from krakendata.live_messages import (
     candles_of,
     heard_at_of,
     pulse_message,
+    subscribed_of,
     trades_message,
     trades_of,
 )
@@ -77,7 +80,9 @@ def test_candles_come_back_without_ids() -> None:
 
 
 def test_a_pulse_comes_back_in_utc() -> None:
-    assert heard_at_of(told(pulse_message("feed", NOW, 3))) == NOW
+    message = told(pulse_message("feed", NOW, {"ETH/USD", "BTC/USD"}))
+    assert heard_at_of(message) == NOW
+    assert subscribed_of(message) == {"BTC/USD", "ETH/USD"}
 
 
 # --- the documentation's messages ---
@@ -164,3 +169,16 @@ def test_other_histories_are_refused(history: object) -> None:
     params = {"channel": "trades", "symbol": ["BTC/USD"], "history": history}
     with pytest.raises(BadRequest, match="from 0 to 1,000"):
         request_of({"method": "subscribe", "params": params})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"method": "\\ud800"}', '{"params": {"symbol": ["\\ud800/USD"]}}', '{"\\udfff": 1}']
+)
+def test_half_a_character_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="surrogate"):
+        decoded(text)
+
+
+def test_a_request_id_that_no_answer_can_carry_is_left_out() -> None:
+    assert request_id_of({"req_id": 2**63 - 1}) == 2**63 - 1
+    assert request_id_of({"req_id": 2**63}) is None

@@ -259,6 +259,20 @@ def test_the_past_is_forgotten_beyond_its_depth() -> None:
     assert len(series.newest(3)) == 4
 
 
+def test_what_was_forgotten_is_told_to_nobody_again() -> None:
+    stored = Stored()
+    series, _ = started(stored, depth=3)
+    for n in range(1, 400):
+        stored.write([trade(n, 60 * n)])
+        series.take([trade(n, 60 * n)])
+    forgotten = START_NS + 100 * MINUTE
+    assert forgotten < series._starts[0]
+    # Somebody else wants a deeper past.
+    series.depth = 350
+    assert series.load(stored.snapshot(forgotten), [], START_NS, is_fresh=True, is_late=True) == []
+    assert len(series.newest(350)) == 300
+
+
 def test_a_candle_without_ids_goes_on_with_trades() -> None:
     given = HistoricalCandle(
         SYMBOL, 5, START, Decimal(10), Decimal(12), Decimal(9), Decimal(11), Decimal(2), None, 4
@@ -303,6 +317,29 @@ def test_longer_candles_of_minutes_ask_for_the_minutes_first() -> None:
     client.take(series.take_minutes([minute(1, 4, "103")]))
     client.take(series.take_minutes([minute(5, 1)]))
     assert client.candles == fold_candles([minute(0, 5), minute(1, 4, "103"), minute(5, 1)], "5m")
+
+
+def test_after_a_doubt_the_minutes_of_the_forming_bucket_are_read_again() -> None:
+    series, client = started(Stored(interval_of("5m")))
+    parts = MinuteParts(START_NS, START_NS, None, {START_NS: minute(0, 5)})
+    whole = replace(minute(0, 5), interval_minutes=5)
+    snapshot = CandleSnapshot(START_NS, (whole,), Ledger(), parts=parts)
+    client.take(series.load(snapshot, [], START_NS, is_fresh=False, is_late=True))
+    series.doubt()
+    assert series.needs_minutes
+    parts = MinuteParts(START_NS, START_NS, None, {START_NS: minute(0, 5), START_NS + MINUTE: minute(1, 2)})
+    whole = replace(whole, volume=Decimal(2), trade_count=7)
+    snapshot = CandleSnapshot(START_NS, (whole,), Ledger(), parts=parts)
+    client.take(series.load(snapshot, [], START_NS, is_fresh=False, is_late=True))
+    assert not series.is_waiting
+    client.take(series.take_minutes([minute(2, 1)]))
+    assert client.candles == fold_candles([minute(0, 5), minute(1, 2), minute(2, 1)], "5m")
+
+
+def test_a_pair_of_trades_reads_no_minutes_after_a_doubt() -> None:
+    series, _ = started(Stored(interval_of("5m")))
+    series.doubt()
+    assert not series.needs_minutes
 
 
 def test_a_long_bucket_keeps_few_minutes_apart() -> None:

@@ -6,7 +6,7 @@ import signal
 import socket as network
 from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -66,9 +66,16 @@ class Command(DeedCommand):
                 name=name, symbols=symbols, max_rejects_kept=max_rejects_kept(),
             )  # fmt: skip
 
-            def heard() -> tuple[datetime | None, int]:
-                is_heard = feed.connected and socket.heard is not None
-                return (datetime.now(UTC) if is_heard else None), len(feed.listening)
+            heard_at: datetime | None = None
+
+            def heard() -> tuple[datetime | None, Collection[str]]:
+                nonlocal heard_at
+                if not feed.connected or socket.heard is None:
+                    return None, ()
+                # Candles close by it: what was heard before has to be on its way already.
+                if not feed.is_behind and queue.empty():
+                    heard_at = socket.heard.at
+                return heard_at, feed.subscribed
 
             announcer = await stack.enter_async_context(Announcer(get_channel_layer(), name, heard))
             consumer = TradeConsumer.as_asgi(writer=writer, announcer=announcer)

@@ -160,7 +160,7 @@
         place.dataset.feed = feedState;
     };
 
-    const hear = (text) => {
+    const hear = (line, text) => {
         const told = JSON.parse(text);
         if (told.channel === "candles") {
             tries = 0;
@@ -169,6 +169,10 @@
             showState(told.state);
         } else if (told.error) {
             say(told.error);
+            // The database was away: subscribe again, on a new line, later and later.
+            if (told.success === false && told.error.includes("Try again")) {
+                line.close();
+            }
         }
     };
 
@@ -179,7 +183,7 @@
             const params = { channel: "candles", symbol: [symbol], interval, history: +history };
             line.send(JSON.stringify({ method: "subscribe", params }));
         };
-        line.onmessage = (event) => hear(event.data);
+        line.onmessage = (event) => hear(line, event.data);
         line.onclose = (event) => {
             showState("away");
             const isRefused = [NOT_LOGGED_IN, NOT_ALLOWED].includes(event.code);
