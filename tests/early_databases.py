@@ -2,7 +2,7 @@
 
 Loaded by `-p` in pyproject.toml: a conftest would be too late. TEST_EDITION names the edition, `plain` unless
 said otherwise; a TEST_DATABASE_URL alone is used as it is. Workers of pytest-xdist inherit their parent's
-servers.
+PostgreSQL, where each has a database of its own, and start a Redis each: queues have fixed names.
 """
 
 import atexit
@@ -119,8 +119,17 @@ def start_redis(home: Path) -> str:
     raise pytest.UsageError(f"Redis did not start: {program}.")
 
 
+def start_own_redis() -> None:
+    """Start a Redis for this worker of pytest-xdist."""
+    home = Path(tempfile.mkdtemp(prefix="krakendata-tests-redis-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ["REDIS_URL"] = start_redis(home)
+
+
 if STARTED not in os.environ:
     start_servers()
+elif "PYTEST_XDIST_WORKER" in os.environ:
+    start_own_redis()
 
 
 def pytest_report_header() -> list[str]:
