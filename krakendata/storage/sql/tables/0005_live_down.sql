@@ -1,2 +1,0 @@
-DROP TABLE feed_sessions;
-ALTER TABLE pairs DROP COLUMN candles_only;
