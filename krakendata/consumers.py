@@ -103,7 +103,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 if request.method == "subscribe":
                     await self._subscribe(request, name, outbox)
                 else:
-                    self._unsubscribe(request, name, outbox)
+                    await self._unsubscribe(request, name, outbox)
             except BadRequest as error:
                 outbox.put(refused(request.method, BadRequest(str(error), name), request.req_id))
             except StorageError as error:
@@ -111,7 +111,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 outbox.put(refused(request.method, refusal, request.req_id))
 
     async def _subscribe(self, request: Request, name: str, outbox: Outbox) -> None:
-        topic = hub().topic(request, name)
+        topic = await hub().topic(request, name)
         if topic in self._topics:
             raise BadRequest("You are subscribed to this already.")
         if len(self._topics) >= MAX_SUBSCRIPTIONS:
@@ -119,8 +119,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await hub().subscribe(outbox, topic, request)
         self._topics.add(topic)
 
-    def _unsubscribe(self, request: Request, name: str, outbox: Outbox) -> None:
-        topic = hub().topic(request, name)
+    async def _unsubscribe(self, request: Request, name: str, outbox: Outbox) -> None:
+        topic = await hub().topic(request, name)
         if topic not in self._topics:
             raise BadRequest("You are not subscribed to this.")
         self._topics.discard(topic)

@@ -28,7 +28,7 @@ from krakendata.live.requests import Request, Topic, topic_of, unknown_symbol
 from krakendata.live.shared import Shared, SharedCandles, SharedTrades, Tape
 from krakendata.live_messages import CANDLES, GROUP, PULSE, TRADES, candles_of, heard_at_of, trades_of
 from krakendata.management.command import database_arguments
-from krakendata.types import Symbols, ns_of
+from krakendata.types import ns_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ JOIN_SECONDS = 7.0
 PAUSE_SECONDS = 2.5
 # From when on clients are told.
 SILENT_SECONDS = 5.0
+# When a feed that is not heard is given up.
+GONE_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 # Redis comes back within seconds, or somebody is at it.
 RETRY_SECONDS = 2.0
@@ -58,6 +60,7 @@ class Hub:
         self._provider: HistoricalDataProvider | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._guard = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._is_listening = asyncio.Event()
         self._clients: set[Outbox] = set()
         self._shared: dict[Topic, Shared] = {}
@@ -97,10 +100,9 @@ class Hub:
             if not self._clients:
                 await self._stop()
 
-    def topic(self, request: Request, name: str) -> Topic:
-        """What the client means by a name; raises BadRequest."""
-        provider = self._provider
-        return topic_of(request, name, provider.symbols if provider else Symbols())
+    async def topic(self, request: Request, name: str) -> Topic:
+        """What the client means by a name; raises BadRequest, StorageError while the list of pairs cannot be read."""
+        return topic_of(request, name, (await self._open()).symbols)
 
     async def subscribe(self, outbox: Outbox, topic: Topic, request: Request) -> None:
         """Have the client told of a topic: yes, then the past, then what comes.
@@ -146,7 +148,8 @@ class Hub:
                 self._carriers.pop(topic.symbol, None)
 
     async def _open(self) -> HistoricalDataProvider:
-        async with self._guard:
+        # A lock of its own: while the database is away, clients come and go.
+        async with self._opening:
             if self._provider is None:
                 provider = HistoricalDataProvider(
                     self._database, min_size=1, max_size=MAX_CONNECTIONS, clock=clock_of_readers
@@ -263,8 +266,14 @@ class Hub:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _look_for_silence(self) -> None:
+        now = time.monotonic()
         last = max(self._pulses.values(), default=self._started)
-        if self._state != SILENT and time.monotonic() - last > SILENT_SECONDS:
+        for feed in [feed for feed, heard in self._pulses.items() if now - heard > GONE_SECONDS]:
+            # It may have been started again under another name, whose pulses count for its symbols.
+            del self._pulses[feed]
+            for carriers in self._carriers.values():
+                carriers.discard(feed)
+        if self._state != SILENT and now - last > SILENT_SECONDS:
             self._heard_since = math.inf
             self._tell_state(SILENT)
             for shared in self._shared.values():
