@@ -140,6 +140,8 @@ class TestUpkeep:
         def note(state: str, **_: Any) -> None:
             ended.put(state)
 
+        # What other tests have queued is not this one's.
+        app.control.purge()
         task_postrun.connect(note, sender=upkeep)
         with start_worker(app, pool="threads", perform_ping_check=False):
             upkeep.delay()
