@@ -7,10 +7,11 @@ raises, whatever a frame holds: what cannot be read is told, with its text.
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 import msgspec
+
+from krakendata.kraken.wire import exact
 
 __all__ = [
     "CandlesHeard",
@@ -121,14 +122,6 @@ Frame = (
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def _exact(text: str) -> Decimal | str:
-    """A number with a point or an exponent; one beyond every bound stays text."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
 def _whole(text: str) -> int | str:
     """A number without a point; one of thousands of digits stays text."""
     try:
@@ -137,7 +130,7 @@ def _whole(text: str) -> int | str:
         return text
 
 
-_objects = msgspec.json.Decoder(dict[str, Any], float_hook=_exact)
+_objects = msgspec.json.Decoder(dict[str, Any], float_hook=exact)
 
 
 def read_frame(frame: bytes, received_at: datetime) -> Frame:
@@ -177,7 +170,7 @@ def _fields_of(frame: bytes) -> Mapping[str, Any]:
         return _objects.decode(frame)
     except ValueError:
         text = frame.decode("utf-8", "surrogateescape")
-        fields = json.loads(text, parse_float=_exact, parse_int=_whole, parse_constant=str)
+        fields = json.loads(text, parse_float=exact, parse_int=_whole, parse_constant=str)
         if not isinstance(fields, dict):
             raise ValueError(f"it is a {type(fields).__name__}") from None
         return fields

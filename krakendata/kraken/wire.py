@@ -61,7 +61,7 @@ _TradeRow = tuple[str, str, Decimal, str, str, str, int]
 _CandleRow = tuple[int, str, str, str, str, str, str, int]
 
 
-def _exact(text: str) -> Decimal | str:
+def exact(text: str) -> Decimal | str:
     """A number with a point or an exponent; one beyond every bound stays text."""
     try:
         return Decimal(text)
@@ -72,8 +72,8 @@ def _exact(text: str) -> Decimal | str:
 _envelopes = msgspec.json.Decoder(_Envelope)
 _objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _lists = msgspec.json.Decoder(list[msgspec.Raw])
-_anything = msgspec.json.Decoder(float_hook=_exact)
-_entries = msgspec.json.Decoder(dict[str, Any], float_hook=_exact)
+_anything = msgspec.json.Decoder(float_hook=exact)
+_entries = msgspec.json.Decoder(dict[str, Any], float_hook=exact)
 _cursors = msgspec.json.Decoder(str | int)
 _times = msgspec.json.Decoder(_ServerTime)
 _statuses = msgspec.json.Decoder(_SystemStatus)

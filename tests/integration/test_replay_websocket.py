@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from math import inf
 from typing import Any
@@ -31,12 +31,9 @@ from krakendata.replay.generated_market import GENERATED_PAIRS
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.server import ReplayServer
 from krakendata.types import ns_of
+from tests.replayed_market import BITCOIN, ETHER, NOW, START
 
-START = datetime(2026, 3, 2, tzinfo=UTC)
-NOW = START + timedelta(hours=30, seconds=17)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-BITCOIN = GeneratedHistory(GENERATED_PAIRS["BTC/USD"], START, 1, absent_every=3_000)
-ETHER = GeneratedHistory(GENERATED_PAIRS["ETH/USD"], START, 1)
 # Nobody waits so long for a frame unless something is wrong.
 PATIENCE = 30
 

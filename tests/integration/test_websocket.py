@@ -38,17 +38,13 @@ from krakendata.replay import websocket as replay_websocket
 from krakendata.replay.clock import ReplayClock
 from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.faults import Faults
-from krakendata.replay.generated_market import GENERATED_PAIRS
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.server import ReplayServer
 from krakendata.types import HistoricalCandle, Trade, ns_of
 from krakendata.validation import Rejection, validate_websocket_candle, validate_websocket_trade
+from tests.replayed_market import BITCOIN, ETHER, NOW, START
 
-START = datetime(2026, 3, 2, tzinfo=UTC)
-NOW = START + timedelta(hours=30, seconds=17)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-BITCOIN = GeneratedHistory(GENERATED_PAIRS["BTC/USD"], START, 1, absent_every=3_000)
-ETHER = GeneratedHistory(GENERATED_PAIRS["ETH/USD"], START, 1)
 # Nobody waits so long for a message unless something is wrong.
 PATIENCE = 10
 QUICK = Timing(silence=0.4, ping=0.1, connect=0.5, close=0.2, spacing=0.01, answer=0.3)
@@ -307,20 +303,29 @@ async def test_an_answer_that_never_comes_is_asked_for_again_and_then_told(stack
     requests: list[str] = []
 
     async def handle(connection: ServerConnection) -> None:
-        async def receive() -> None:
-            async for request in connection:
-                if json.loads(request)["method"] == "subscribe":
-                    requests.append(str(request))
+        async def note(request: str) -> None:
+            requests.append(request)
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(receive())
-            group.create_task(beat(connection))
+        await take_subscriptions(connection, note)
 
     socket = await facing(stack, handle)
     socket.listen(["BTC/USD"])
     refusal = await hear_of(socket, SubscriptionRefused)
     assert refusal == ("trade", "BTC/USD", "The exchange did not answer 2 requests for it.")
     assert len(requests) == 2
+
+
+async def take_subscriptions(connection: ServerConnection, take: Callable[[str], Awaitable[None]]) -> None:
+    """Hand over each request to subscribe, heartbeats going on, until the connection ends."""
+
+    async def receive() -> None:
+        async for request in connection:
+            if json.loads(request)["method"] == "subscribe":
+                await take(str(request))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(receive())
+        group.create_task(beat(connection))
 
 
 async def beat(connection: ServerConnection, seconds: float = 0.02) -> None:
@@ -608,18 +613,14 @@ async def test_who_was_busy_takes_no_waiting_frame_for_silence(stack: AsyncExitS
     requests: list[str] = []
 
     async def handle(connection: ServerConnection) -> None:
-        async def receive() -> None:
-            async for request in connection:
-                if json.loads(request)["method"] == "subscribe":
-                    requests.append(str(request))
-                    for trade_id in range(1, 41):
-                        await connection.send(trade_frame(trade_id))
-                    # Behind the trades, where it is found long after it came.
-                    await connection.send(acknowledgements(str(request))[0])
+        async def answer_late(request: str) -> None:
+            requests.append(request)
+            for trade_id in range(1, 41):
+                await connection.send(trade_frame(trade_id))
+            # Behind the trades, where it is found long after it came.
+            await connection.send(acknowledgements(request)[0])
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(receive())
-            group.create_task(beat(connection))
+        await take_subscriptions(connection, answer_late)
 
     socket = await facing(stack, handle)
     socket.listen(["BTC/USD"])
