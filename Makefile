@@ -18,7 +18,7 @@ test: .venv/ready        # the whole suite, on every edition found: make test AR
 bench: .venv/ready       # the tables of docs/performance.md
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
-soak: .venv/ready        # the fault campaign, 200 seeds: make soak ARGS="--runs 20 --seed 7"
+soak: .venv/ready        # the fault campaigns at full size: make soak ARGS="--runs 20 --seed 7", or --live, or --live-minutes 60
 	$(PYTHON) -m tests.soak $(ARGS)
 
 requirements:            # pin again what *.in ask for (needs uv)

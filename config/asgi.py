@@ -1,4 +1,4 @@
-"""The web entry: HTTP goes to Django; WebSocket routes of the app will stand beside it."""
+"""The web entry: HTTP goes to Django, a WebSocket to the app's live socket at /live/."""
 
 import os
 
@@ -7,4 +7,9 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = ProtocolTypeRouter({"http": get_asgi_application()})
+# First of all: it makes the settings and the apps ready.
+http = get_asgi_application()
+
+from krakendata.live.routing import websocket_application  # noqa: E402
+
+application = ProtocolTypeRouter({"http": http, "websocket": websocket_application()})

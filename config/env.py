@@ -35,6 +35,7 @@ DATABASE_URL_EXAMPLE = (
     "timescale://krakendata:PASSWORD@localhost:5432/krakendata, or embedded: for a private server"
 )
 KRAKEN_REST_URL = "https://api.kraken.com"
+KRAKEN_WEBSOCKET_URL = "wss://ws.kraken.com/v2"
 # Long enough that a share's first calls do not count, short enough that pairs take turns and nobody waits for long.
 WORKER_SHARE = timedelta(minutes=10)
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -248,19 +249,26 @@ def _exchange(env: Environment) -> dict[str, str | float]:
         raise SettingError(
             f"KRAKEN_REST_URL is not the address of a web server, for example KRAKEN_REST_URL={KRAKEN_REST_URL}."
         )
+    socket_url = env.optional("KRAKEN_WEBSOCKET_URL") or KRAKEN_WEBSOCKET_URL
+    if not _is_web_address(socket_url, ("ws", "wss")):
+        raise SettingError(
+            "KRAKEN_WEBSOCKET_URL is not the address of a WebSocket, for example "
+            f"KRAKEN_WEBSOCKET_URL={KRAKEN_WEBSOCKET_URL}."
+        )
     return {
         "KRAKEN_REST_URL": url,
+        "KRAKEN_WEBSOCKET_URL": socket_url,
         "KRAKEN_CALLS_PER_SECOND_PER_PAIR": env.rate("KRAKEN_CALLS_PER_SECOND_PER_PAIR", 1.0),
         "KRAKEN_CALLS_PER_SECOND": env.rate("KRAKEN_CALLS_PER_SECOND", 5.0),
     }
 
 
-def _is_web_address(url: str) -> bool:
+def _is_web_address(url: str, schemes: tuple[str, ...] = ("http", "https")) -> bool:
     """Tell whether it has a scheme and a host, and no account, which messages would show."""
     try:
         parts = urlsplit(url)
         return (
-            parts.scheme in ("http", "https")
+            parts.scheme in schemes
             and bool(parts.hostname)
             and "@" not in parts.netloc
             and not parts.query + parts.fragment

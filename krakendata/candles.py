@@ -11,7 +11,15 @@ from typing import TypeVar
 
 from krakendata.types import HistoricalCandle, Interval, Trade, bucket_start_ns, interval_of, moment_of, ns_of
 
-__all__ = ["bucket_start", "fold_candles", "fold_trades", "merge", "vwap_truncated"]
+__all__ = [
+    "bucket_start",
+    "fold_candles",
+    "fold_trades",
+    "followed_by",
+    "merge",
+    "turnover_of",
+    "vwap_truncated",
+]
 
 # Validated numbers have at most 20 digits before the point and 40 after it (validation.py), so products
 # have 120 and sums a few more: at 200 nothing is ever rounded.
@@ -72,6 +80,22 @@ def merge(a: HistoricalCandle, b: HistoricalCandle) -> HistoricalCandle:
         first_id=earlier.first_id,
         last_id=closing.last_id,
     )
+
+
+def followed_by(a: HistoricalCandle, b: HistoricalCandle) -> HistoricalCandle:
+    """The candle of `a` and what came after it, `b`: open and close by their order; ids only where both have them."""
+    return replace(
+        _totals([a, b]),
+        close=b.close,
+        first_id=_least([a.first_id, b.first_id]),
+        last_id=_most([a.last_id, b.last_id]),
+    )
+
+
+def turnover_of(price: Decimal, volume: Decimal) -> Decimal:
+    """price × volume, to the last digit."""
+    with localcontext(_EXACT):
+        return price * volume
 
 
 def fold_candles(

@@ -13,7 +13,7 @@
             Refused                             the same question will be refused again
         StorageError                            the database
             StorageUnavailable *
-            StorageRefused
+            StorageRefused                      is_about_data: some record in it is what it refused
         ImportFileError                         file and line
 
 The starred ones are transient: the same call may succeed later. Only long deeds (a backfill, page by page) and the
@@ -142,6 +142,10 @@ class StorageUnavailable(StorageError):
 
 class StorageRefused(StorageError):
     """The database refused the statement, and will refuse it again."""
+
+    def __init__(self, message: str | None = None, is_about_data: bool = False) -> None:
+        self.is_about_data = is_about_data
+        super().__init__(message)
 
 
 class ImportFileError(KrakenDataError):

@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
+from functools import lru_cache
 
 from krakendata.types import is_symbol, ns_of
 
@@ -25,6 +26,7 @@ CLOCK_TOLERANCE_NS = 60 * 1_000_000_000
 MAX_INTEGER_DIGITS = 20
 MAX_DECIMALS = 40
 MAX_NUMBER_CHARACTERS = 100
+MAX_NUMBER = Decimal(10) ** MAX_INTEGER_DIGITS
 
 # What a bigint holds.
 MAX_INTEGER = 2**63 - 1
@@ -37,6 +39,7 @@ _INFINITE = re.compile(r"[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
+_SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _WIDE = Context(prec=300)
 
 SIDES = {"b": "buy", "s": "sell", "buy": "buy", "sell": "sell"}
@@ -239,6 +242,17 @@ def read_rfc3339_ns(fields: Mapping[str, object], name: str, latest_ns: int) -> 
     return _plausible(ns, fields, name, latest_ns)
 
 
+@lru_cache(maxsize=16)
+def usual_second_ns(text: str) -> int:
+    """Nanoseconds of 2026-09-25T17:48:26, UTC; ValueError for whatever is not written so."""
+    if _SECOND.fullmatch(text) is None:
+        raise ValueError(text)
+    return ns_of(datetime.fromisoformat(f"{text}+00:00"))
+
+
+usual_symbol = lru_cache(maxsize=4096)(is_symbol)
+
+
 def _plausible(ns: int, fields: Mapping[str, object], name: str, latest_ns: int) -> int:
     if ns < KRAKEN_OPENED_NS:
         raise Unfit(Reason.BEFORE_KRAKEN, detail(fields, name, "is before September 2013"))
@@ -247,6 +261,7 @@ def _plausible(ns: int, fields: Mapping[str, object], name: str, latest_ns: int)
     return ns
 
 
+@lru_cache(maxsize=1)
 def horizon_ns(now: datetime) -> int:
     """The last nanosecond that is not in the future at the aware `now`."""
     return ns_of(now) + CLOCK_TOLERANCE_NS

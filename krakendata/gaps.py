@@ -12,7 +12,7 @@ The ledger (docs/explanation/ledger.md) holds runs of trades with contiguous ids
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -143,6 +143,35 @@ class Coverage:
     def is_complete(self) -> bool:
         """There is no hole: all is proven or at least provisional."""
         return not self.holes
+
+    def proves(self, stretch: Stretch) -> bool:
+        """Every moment of `stretch`, which is a part of `asked`, is proven."""
+        place = bisect_right(self.proven, stretch.start, key=_start) - 1
+        return place >= 0 and self.proven[place].end >= stretch.end
+
+    def holes_in(self, stretch: Stretch) -> tuple[Stretch, ...]:
+        """What of the holes lies in `stretch`, cut to it."""
+        return _cut(self.holes, stretch)
+
+    def within(self, stretch: Stretch) -> Coverage:
+        """The coverage of a part of what was asked."""
+        parts = (_cut(each, stretch) for each in (self.proven, self.provisional, self.holes))
+        return Coverage(stretch, *parts)
+
+
+def _cut(stretches: Sequence[Stretch], frame: Stretch) -> tuple[Stretch, ...]:
+    """What of sorted stretches lies in `frame`, cut to it."""
+    first = bisect_right(stretches, frame.start, key=_end)
+    last = bisect_left(stretches, frame.end, key=_start)
+    return tuple(_clipped(stretches[first:last], frame))
+
+
+def _start(stretch: Stretch) -> datetime:
+    return stretch.start
+
+
+def _end(stretch: Stretch) -> datetime:
+    return stretch.end
 
 
 def coverage_of(

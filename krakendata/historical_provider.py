@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, Self, overload
 
+from krakendata.candle_stream import PATIENCE, CandleStream
 from krakendata.candles import bucket_start
 from krakendata.certificate import Certificate, certify
 from krakendata.errors import NotConnectedError, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
-from krakendata.gaps import CandleRun, Coverage, Stretch, coverage_of
+from krakendata.gaps import CandleRun, Coverage, Ledger, Stretch, coverage_of
+from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, first_bucket, held_part, held_range, read_newest
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
 from krakendata.storage.queries import (
     Bounds,
@@ -25,51 +27,21 @@ from krakendata.storage.queries import (
     read_candles,
     read_day_candles,
     read_ledger,
+    read_newest_trades,
     read_pairs,
     read_symbols_with_data,
     read_sync_status,
 )
-from krakendata.types import Interval, Symbols, interval_of, moment_of, ns_of
+from krakendata.stream_progress import StreamedCandle
+from krakendata.types import Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
 
-__all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding"]
+__all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding", "StreamedCandle", "Trades"]
 
 # Where a question without a start begins.
 KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
-# The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
-# look goes this many times as far back: at most five from 200 minutes to the beginning.
-FIRST_LOOK, FURTHER_LOOK = 2, 16
 CLOSEST_NAMED = 5
-# Half-open: the end lies behind the newest trade by the least there is.
-AFTER_LAST = timedelta(microseconds=1)
-
-
-class Candle(NamedTuple):
-    """One candle as the database has it (REC-006; `types.HistoricalCandle` is the rich one).
-
-    `timestamp` is the start, aware UTC. `volume` is in the base currency; `turnover`, Σ price × volume, in
-    the quote currency, and `vwap` = turnover / volume, both None where an archive does not tell. `first_id`
-    and `last_id` as in HistoricalCandle. `coarse`: given by an archive at this interval, not built from
-    minutes. The order is that of the columns in sql/reads.sql.
-    """
-
-    symbol: str
-    timestamp: datetime
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-    vwap: Decimal | None
-    trade_count: int
-    turnover: Decimal | None
-    first_id: int | None
-    last_id: int | None
-    coarse: bool
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """Make a candle of a database row whose columns are in this order."""
-        return tuple.__new__(cls, row)
+# The newest trades of a busy pair lie in minutes; further back as the candles are looked for.
+FIRST_LOOK_AT_TRADES = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,6 +52,8 @@ class Candles(Sequence[Candle]):
     interval: Interval
     candles: tuple[Candle, ...]
     coverage: Coverage
+    # What of the ledger the coverage was judged by, in the same state of the database.
+    ledger: Ledger = field(default=Ledger(), compare=False)
 
     @overload
     def __getitem__(self, index: int) -> Candle: ...
@@ -97,6 +71,31 @@ class Candles(Sequence[Candle]):
     def __repr__(self) -> str:
         asked = f"{self.coverage.asked.start:%Y-%m-%d %H:%M} to {self.coverage.asked.end:%Y-%m-%d %H:%M}"
         return f"<Candles {self.symbol} {self.interval.name}: {len(self)} from {asked}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trades(Sequence[Trade]):
+    """The trades of one answer that have ids of the exchange, by id, and what of the ledger tells of them."""
+
+    symbol: str
+    trades: tuple[Trade, ...]
+    ledger: Ledger = field(default=Ledger(), compare=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Trade: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Trade, ...]: ...
+    def __getitem__(self, index: int | slice) -> Trade | tuple[Trade, ...]:
+        return self.trades[index]
+
+    def __len__(self) -> int:
+        return len(self.trades)
+
+    def __iter__(self) -> Iterator[Trade]:
+        return iter(self.trades)
+
+    def __repr__(self) -> str:
+        return f"<Trades {self.symbol}: {len(self)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +176,11 @@ class HistoricalDataProvider:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def symbols(self) -> Symbols:
+        """The known pairs; of the table `pairs` once connected."""
+        return self._symbols or Symbols()
+
     async def get_candles(
         self,
         symbol: str,
@@ -199,23 +203,81 @@ class HistoricalDataProvider:
         async with pool.connection() as connection:
             # One state of the database: the ledger that is judged is the one of these candles.
             name, bounds = await self._find(connection, symbol, wanted)
-            held = _held(wanted, bounds, asked)
+            held = held_part(wanted, bounds, asked)
             if limit is None:
                 rows = await read_candles(connection, wanted, name, held)
             else:
-                rows = await _read_newest(connection, wanted, name, held, limit)
+                rows = await read_newest(connection, wanted, name, held, limit)
             candles = tuple(map(Candle.from_row, rows))
             if limit is not None and len(candles) == limit:
                 asked = asked._replace(start=candles[0].timestamp)
             ledger = await read_ledger(connection, name, asked)
         kept_from = bounds.fence if wanted.parent is None else None
-        return Candles(name, wanted, candles, coverage_of(asked, ledger, wanted.minutes, kept_from))
+        return Candles(name, wanted, candles, coverage_of(asked, ledger, wanted.minutes, kept_from), ledger)
 
     async def get_latest_candles(
         self, symbol: str, interval: str | int, n: int, include_open: bool = False
     ) -> Candles:
         """The newest `n` candles, oldest first; fewer where there are no more."""
         return await self.get_candles(symbol, interval, limit=n, include_open=include_open)
+
+    async def get_latest_trades(self, symbol: str, n: int, start: datetime | None = None) -> Trades:
+        """The newest `n` stored trades, by id, of those since `start`; archives without ids are left out."""
+        pool, minute = self._connected(), interval_of(1)
+        if n < 0:
+            raise ValueError(f"n is {n}; it cannot be negative.")
+        since = KRAKEN_OPENED if start is None else moment_of(ns_of(start))
+        async with pool.connection() as connection:
+            name, bounds = await self._find(connection, symbol, minute)
+            newest = since if bounds.last_ns is None else moment_of(bounds.last_ns)
+            asked = Stretch(since, max(since, newest + AFTER_LAST))
+            rows = await _read_newest_trades(connection, name, asked, n) if n else []
+            # Without trades to show, the newest run tells from where new ones go on.
+            told = Stretch(max(since, min([newest, *(row[1] for row in rows)])), asked.end)
+            ledger = await read_ledger(connection, name, told)
+        trades = (
+            Trade(name, trade_id, ns_of(timestamp), Decimal(price), Decimal(volume), side, order_type)
+            for trade_id, timestamp, price, volume, side, order_type in rows
+        )
+        return Trades(name, tuple(sorted(trades, key=lambda trade: trade.trade_id)), ledger)
+
+    def stream_candles(
+        self,
+        symbol: str,
+        interval: str | int,
+        history: int = 0,
+        *,
+        patience: timedelta | None = PATIENCE,
+        forming: bool = False,
+    ) -> AsyncGenerator[StreamedCandle, None]:
+        """The last `history` closed candles, oldest first, then each further one once it is closed and proven.
+
+        It never ends, and outlives a database that goes away and comes back. A candle whose time is not proven
+        `patience` after its end (None: waits for ever) is given as it is; if its time becomes known later and shows
+        another candle, that one is given, `is_late`. With `forming` the candle that is not final yet is given too,
+        whenever it has changed.
+
+        An iterator left early should be closed (contextlib.aclosing). A symbol of which only the database can say
+        that it is unknown raises UnknownSymbol with the first candle.
+        """
+        self._connected()
+        wanted = interval_of(interval)
+        name = (self._symbols or Symbols()).resolve(symbol)
+        if history < 0:
+            raise ValueError(f"history is {history}; it has to be at least 0.")
+        if patience is not None and patience < timedelta(0):
+            raise ValueError(f"patience is {patience}; it has to be at least 0.")
+        stream = CandleStream(
+            self._connected,
+            lambda connection: self._find(connection, symbol, wanted),
+            name,
+            wanted,
+            self._clock,
+            history=history,
+            patience=patience,
+            forming=forming,
+        )
+        return stream.candles()
 
     async def get_data_range(self, symbol: str, interval: str | int = "1m") -> Stretch | None:
         """From the start of the oldest candle to the end of the newest, open or not; None without any.
@@ -225,7 +287,7 @@ class HistoricalDataProvider:
         pool, wanted = self._connected(), interval_of(interval)
         async with pool.connection() as connection:
             _, bounds = await self._find(connection, symbol, wanted)
-        return _range(wanted, bounds)
+        return held_range(wanted, bounds)
 
     async def get_holdings(self, symbol: str | None = None) -> list[Holding]:
         """What is held of one symbol, or of each that anything was collected of."""
@@ -274,8 +336,8 @@ class HistoricalDataProvider:
             raise ValueError(f"start ({start}) is after end ({end}).")
         forming = bucket_start(self._clock(), interval.minutes)
         stop = forming + interval.length if include_open else forming
-        last = stop if end is None else min(_first_bucket(end, interval), stop)
-        first = _first_bucket(start or KRAKEN_OPENED, interval)
+        last = stop if end is None else min(first_bucket(end, interval), stop)
+        first = first_bucket(start or KRAKEN_OPENED, interval)
         return Stretch(min(first, last), last)
 
     async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
@@ -286,7 +348,7 @@ class HistoricalDataProvider:
         except UnknownSymbol as error:
             raise await self._unknown(connection, name) from error
         bounds = await read_bounds(connection, interval, symbol)
-        if _range(interval, bounds) is not None or symbols.pair(symbol) is not None:
+        if held_range(interval, bounds) is not None or symbols.pair(symbol) is not None:
             return symbol, bounds
         if symbol in await read_symbols_with_data(connection):
             return symbol, bounds
@@ -299,45 +361,14 @@ class HistoricalDataProvider:
         return UnknownSymbol(name, closest or known[:CLOSEST_NAMED])
 
 
-def _first_bucket(moment: datetime, interval: Interval) -> datetime:
-    """The first bucket that starts at `moment` or later, in UTC; a naive moment raises ValueError."""
-    in_utc = moment_of(ns_of(moment))
-    floor = bucket_start(in_utc, interval.minutes)
-    return floor if floor == in_utc else floor + interval.length
-
-
-def _range(interval: Interval, bounds: Bounds) -> Stretch | None:
-    """Whole buckets, from the oldest moment in the ledger to the newest; of minutes those still stored."""
-    starts = [moment_of(bounds.first_ns)] if bounds.first_ns is not None else []
-    starts += [bounds.first_start] if bounds.first_start is not None else []
-    ends = [moment_of(bounds.last_ns) + AFTER_LAST] if bounds.last_ns is not None else []
-    ends += [bounds.last_end] if bounds.last_end is not None else []
-    if not starts or not ends:
-        return None
-    start = max(min(starts), bounds.fence) if interval.parent is None else min(starts)
-    found = Stretch(bucket_start(start, interval.minutes), _first_bucket(max(ends), interval))
-    return found if found.start < found.end else None
-
-
-def _held(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
-    """What of `asked` can have rows at all: every query is bounded by the data, at both ends."""
-    held = _range(interval, bounds)
-    if held is None:
-        return Stretch(asked.end, asked.end)
-    start = max(asked.start, held.start)
-    return Stretch(start, max(start, min(asked.end, held.end)))
-
-
-async def _read_newest(
-    connection: Connection, interval: Interval, symbol: str, held: Stretch, limit: int
+async def _read_newest_trades(
+    connection: Connection, symbol: str, held: Stretch, limit: int
 ) -> Sequence[Row]:
-    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough."""
+    """The newest `limit` rows of `held` that have ids, oldest first."""
     rows: list[Row] = []
-    end, reach = held.end, FIRST_LOOK * limit * interval.length
+    end, reach = held.end, FIRST_LOOK_AT_TRADES
     while len(rows) < limit and held.start < end:
-        # Compared as durations: far enough back there is no date to compare with.
         start = held.start if reach >= end - held.start else end - reach
-        look = Stretch(start, end)
-        rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
+        rows = [*await read_newest_trades(connection, symbol, Stretch(start, end), limit - len(rows)), *rows]
         end, reach = start, FURTHER_LOOK * reach
     return rows

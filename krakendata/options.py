@@ -6,8 +6,10 @@ from typing import Any
 
 from django.conf import settings
 
+from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.kraken.pacing import Limits
 from krakendata.kraken.rest import KRAKEN
+from krakendata.kraken.websocket import KRAKEN as KRAKEN_SOCKET
 from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
 from krakendata.types import INTERVALS, Interval
 
@@ -38,6 +40,16 @@ def upkeep_settings() -> UpkeepSettings:
 def rest_url() -> str:
     """Where the exchange's REST API is."""
     return str(options().get("KRAKEN_REST_URL", KRAKEN))
+
+
+def websocket_url() -> str:
+    """Where the exchange's WebSocket v2 is."""
+    return str(options().get("KRAKEN_WEBSOCKET_URL", KRAKEN_SOCKET))
+
+
+def max_rejects_kept() -> int:
+    """How many rejected records are kept per run and reason."""
+    return int(options().get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT))
 
 
 def call_limits() -> Limits:

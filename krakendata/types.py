@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, NamedTuple, Self
 
 from krakendata.errors import Refused, UnknownInterval, UnknownSymbol
 
@@ -16,6 +17,7 @@ __all__ = [
     "EPOCH",
     "GONE",
     "INTERVALS",
+    "Candle",
     "HistoricalCandle",
     "Interval",
     "Pair",
@@ -283,6 +285,35 @@ class HistoricalCandle:
         return self.first_id > 0 and self.last_id - self.first_id + 1 == self.trade_count
 
 
+class Candle(NamedTuple):
+    """One candle as the database has it (REC-006; `HistoricalCandle` is the rich one).
+
+    `timestamp` is the start, aware UTC. `volume` is in the base currency; `turnover`, Σ price × volume, in
+    the quote currency, and `vwap` = turnover / volume, both None where an archive does not tell. `first_id`
+    and `last_id` as in HistoricalCandle. `coarse`: given by an archive at this interval, not built from
+    minutes. The order is that of the columns in sql/reads.sql.
+    """
+
+    symbol: str
+    timestamp: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    vwap: Decimal | None
+    trade_count: int
+    turnover: Decimal | None
+    first_id: int | None
+    last_id: int | None
+    coarse: bool
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Make a candle of a database row whose columns are in this order."""
+        return tuple.__new__(cls, row)
+
+
 # --- pairs and their names ---------------------------------------------------------------------------------
 
 # The two assets whose v2 name is not the one in `wsname`; no others in 1,450 pairs (kraken-facts 3).
@@ -425,19 +456,20 @@ class Symbols:
             for name in (pair.wsname, pair.altname, pair.key, pair.symbol)
         }
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str, *, find_closest: bool = True) -> str:
         """The v2 symbol of `name`, given in any of the four spellings.
 
         Names missing from the list (delisted, renamed) are read by the exchange's quote currencies; one that
         has the shape BASE/QUOTE is taken as it is. Letters keep their case (AAPLxUSD).
-        Raises UnknownSymbol, which names the remedy and the closest known names.
+        Raises UnknownSymbol, which names the remedy and the closest known names, if wanted: they take a while.
         """
         listed = self._by_name.get(name)
         if listed is not None:
             return listed
         wsname = name if "/" in name else _wsname(name)
         if wsname is None or not is_symbol(wsname):
-            raise UnknownSymbol(name, difflib.get_close_matches(name.upper(), self._by_name, n=3))
+            closest = difflib.get_close_matches(name.upper(), self._by_name, n=3) if find_closest else ()
+            raise UnknownSymbol(name, closest)
         return _v2_symbol(wsname)
 
     def pair(self, name: str) -> Pair | None:

@@ -11,10 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded
+from operator import itemgetter
 from typing import TypeVar
 
 from krakendata.fields import (
+    KRAKEN_OPENED_NS,
+    MAX_DECIMALS,
+    MAX_INTEGER,
+    MAX_INTEGER_DIGITS,
+    MAX_NUMBER,
     ORDER_TYPES,
     SIDES,
     Reason,
@@ -33,6 +39,8 @@ from krakendata.fields import (
     read_volume,
     read_word,
     refuse_extra,
+    usual_second_ns,
+    usual_symbol,
     within_bigint,
 )
 from krakendata.types import INTERVALS, HistoricalCandle, Source, Trade, bucket_start_ns, moment_of
@@ -50,6 +58,14 @@ __all__ = [
 
 # A vwap and a volume have at most 60 digits each (fields.py).
 _EXACT = Context(prec=200)
+
+# Every number that it takes as it is has the digits that fields.py allows: fewer than those, even.
+_USUAL = Context(
+    prec=MAX_DECIMALS,
+    Emin=-1,
+    Emax=MAX_INTEGER_DIGITS - 1,
+    traps=[Inexact, Rounded, InvalidOperation, Overflow],
+)
 
 _INTERVAL_MINUTES = {interval.minutes for interval in INTERVALS.values()}
 
@@ -158,6 +174,8 @@ def validate_websocket_trade(
     """An element of a v2 trade message (kraken-facts 2.3): symbol, side, price, qty, ord_type, trade_id,
     timestamp in RFC 3339. `known` are the symbols we listen to; without it any BASE/QUOTE will do."""
     latest = horizon_ns(now)
+    if (usual := _usual_trade(data, latest, known)) is not None:
+        return usual
 
     def read() -> Trade:
         fields = as_object(data)
@@ -172,6 +190,39 @@ def validate_websocket_trade(
         )
 
     return _judged(read, Source.WEBSOCKET, data)
+
+
+def _usual_trade(data: object, latest_ns: int, known: Container[str] | None) -> Trade | None:
+    """The trade of an element as it nearly always is, at a sixth of the time; None: look closely."""
+    if type(data) is not dict:
+        return None
+    try:
+        symbol, side, price, volume, order_type, trade_id, time = _usual_fields(data)
+        second = usual_second_ns(time[:19])
+        fraction = time[20:-1]
+        if not (
+            usual_symbol(symbol)
+            and (known is None or symbol in known)
+            and type(trade_id) is int
+            and 0 < trade_id <= MAX_INTEGER
+            and type(price) is type(volume) is Decimal
+            and 0 < _USUAL.plus(price) < MAX_NUMBER
+            and 0 < _USUAL.plus(volume) < MAX_NUMBER
+            and time[19] == "."
+            and time[-1] == "Z"
+            and fraction.isascii()
+            and fraction.isdigit()
+        ):
+            return None
+        ns = second + int(f"{fraction:0<9.9}")
+        if not KRAKEN_OPENED_NS <= ns <= latest_ns:
+            return None
+        return Trade(symbol, trade_id, ns, price, volume, SIDES[side], ORDER_TYPES[order_type])
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+_usual_fields = itemgetter("symbol", "side", "price", "qty", "ord_type", "trade_id", "timestamp")
 
 
 def validate_websocket_candle(

@@ -35,6 +35,9 @@ LISTED = datetime.fromisoformat("2025-05-28T00:00Z")
 # REST may lag so long behind the moment it is asked: what is proven ends there (docs/explanation/backfill.md).
 PROVEN_BUT_FOR = timedelta(seconds=11)
 
+# The socket cuts a time to microseconds, REST's doubles may lie on the other side of one (kraken-facts 2.3).
+DOUBLED = timedelta(microseconds=1)
+
 
 @dataclass
 class Replay:
@@ -86,6 +89,10 @@ class Replay:
             for each in trades
             if each.timestamp >= line
         ]
+        rows = [
+            (*row[:-1], told[-1]) if abs(row[-1] - told[-1]) <= DOUBLED else row
+            for row, told in zip(rows, wanted, strict=False)
+        ] + rows[len(wanted) :]
         assert rows == wanted, first_difference(rows, wanted)
 
     async def _assert_ledger(self, symbol: str) -> None:

@@ -1,7 +1,8 @@
-"""`make soak`: the fault campaign at full size, `python -m tests.soak [--runs 200] [--seed 1] [--keep-going]`.
+"""`make soak`: the fault campaigns at full size, `python -m tests.soak [--live] [--runs N] [--seed 1] [--keep-going]`.
 
-One line a run, a summary at the end. Exit code 1 after a run that failed, with the command that repeats it.
-TEST_EDITION names the edition, `plain` unless said otherwise.
+Without `--live` 200 runs in which histories are fetched, with it 100 in which feeds listen. One line a run, a summary
+at the end. Exit code 1 after a run that failed, with the command that repeats it. `--live-minutes 60` soaks the live
+path at a fixed rate instead. TEST_EDITION names the edition, `plain` unless said otherwise.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import stamina
 
+from tests.campaign.live_run import LiveFacts, run_live
 from tests.campaign.run import Facts, run
 from tests.campaign.servers import Ground, open_ground
 from tests.editions import Place, find_place
+from tests.live_soak import soak_live
 
 INTERRUPTED = 130
+
+RUNS, LIVE_RUNS = 200, 100
 
 # A run takes some seconds, on a busy machine some more; this one hangs.
 PATIENCE_SECONDS = 600
@@ -35,11 +42,24 @@ SETTINGS = {"SECRET_KEY": "for tests only", "KRAKENDATA_ENV_FILE": os.devnull, "
 def main(arguments: Sequence[str]) -> int:
     """Make the runs and tell of each."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--runs", type=int, default=200, help="how many (200)")
+    parser.add_argument(
+        "--live", action="store_true", help="of feeds that listen, not of histories that are fetched"
+    )
+    parser.add_argument(
+        "--database-away",
+        type=float,
+        metavar="SECONDS",
+        help="with --live: for how long a database is away (some seconds)",
+    )
+    parser.add_argument("--runs", type=int, help=f"how many ({RUNS}, live {LIVE_RUNS})")
     parser.add_argument(
         "--seed", type=int, default=1, help="the seed of the first one (1), the next ones follow"
     )
     parser.add_argument("--keep-going", action="store_true", help="go on after a run that failed")
+    parser.add_argument(
+        "--live-minutes", type=int, help="the live path for so long instead; exit code 1 when anything grows"
+    )
+    parser.add_argument("--live-rate", type=float, default=2_000, help="so many trades a second (2000)")
     asked = parser.parse_args(arguments)
     place = find_place(os.environ.get("TEST_EDITION", "plain"))
     if isinstance(place, str):
@@ -48,21 +68,33 @@ def main(arguments: Sequence[str]) -> int:
     # Both end it the same way, also in the background of a shell: the servers are stopped.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if asked.live_minutes:
+        return soak_live(place, asked.live_minutes, asked.live_rate)
     # Every disturbance is told many times over; here they are the point.
     logging.disable(logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([])
-    return soak(place, range(asked.seed, asked.seed + asked.runs), asked.keep_going)
+    campaign = live_campaign(asked.database_away) if asked.live else FETCHING
+    runs = asked.runs or (LIVE_RUNS if asked.live else RUNS)
+    return soak(campaign, place, range(asked.seed, asked.seed + runs), asked.keep_going)
 
 
-def soak(place: Place, seeds: range, keeps_going: bool) -> int:
+class Campaign(NamedTuple):
+    """A kind of runs: what makes one, the words that choose it, and what there is to tell of many."""
+
+    run: Callable[[int, Ground], Awaitable[Any]]
+    words: str
+    told: Callable[[Sequence[Any]], str]
+
+
+def soak(campaign: Campaign, place: Place, seeds: range, keeps_going: bool) -> int:
     """Run the seeds one after the other; 1 when any failed, 130 after Ctrl-C."""
-    done: list[Facts] = []
+    done: list[Any] = []
     failed: list[int] = []
     started = time.monotonic()
     try:
         with open_ground(place) as ground:
             for seed in seeds:
-                facts = attempt(seed, ground)
+                facts = attempt(campaign, seed, ground)
                 if facts is None:
                     failed.append(seed)
                     if not keeps_going:
@@ -71,44 +103,78 @@ def soak(place: Place, seeds: range, keeps_going: bool) -> int:
                     done.append(facts)
                     print(f"{len(done) + len(failed)}/{len(seeds)} {facts}", flush=True)
     except KeyboardInterrupt:
-        tell(place, done, failed, time.monotonic() - started)
+        tell(campaign, place, done, failed, time.monotonic() - started)
         return INTERRUPTED
-    tell(place, done, failed, time.monotonic() - started)
+    tell(campaign, place, done, failed, time.monotonic() - started)
     return int(bool(failed))
 
 
-def attempt(seed: int, ground: Ground) -> Facts | None:
+def attempt(campaign: Campaign, seed: int, ground: Ground) -> Any:
     """Make one run; None when it failed, which is told."""
     try:
-        return asyncio.run(asyncio.wait_for(run(seed, ground), PATIENCE_SECONDS))
+        return asyncio.run(asyncio.wait_for(campaign.run(seed, ground), PATIENCE_SECONDS))
     except Exception:
         traceback.print_exc(file=sys.stdout)
-        print(f"seed {seed} FAILED. Repeat it: {repeat(ground.edition, seed)}", flush=True)
+        print(f"seed {seed} FAILED. Repeat it: {repeat(campaign, ground.edition, seed)}", flush=True)
         return None
 
 
-def repeat(edition: str, seed: int) -> str:
-    return f'TEST_EDITION={edition} make soak ARGS="--runs 1 --seed {seed}"'
+def repeat(campaign: Campaign, edition: str, seed: int) -> str:
+    return f'TEST_EDITION={edition} make soak ARGS="{campaign.words}--runs 1 --seed {seed}"'
 
 
-def tell(place: Place, done: Sequence[Facts], failed: Sequence[int], seconds: float) -> None:
+def tell(
+    campaign: Campaign, place: Place, done: Sequence[Any], failed: Sequence[int], seconds: float
+) -> None:
     """The campaign in a few lines."""
+    print(
+        f"\n{place.edition}: {len(done)} runs as they have to be, {len(failed)} failed, {seconds:,.0f} s; "
+        f"{campaign.told(done)}",
+        flush=True,
+    )
+    for seed in failed:
+        print(repeat(campaign, place.edition, seed))
+
+
+def told_of_fetching(done: Sequence[Facts]) -> str:
     broken: Counter[str] = Counter()
     for facts in done:
         broken.update(facts.broken)
     by_since = Counter(facts.plan.since for facts in done)
     by_collector = Counter(facts.plan.collector for facts in done)
-    print(
-        f"\n{place.edition}: {len(done)} runs as they have to be, {len(failed)} failed, {seconds:,.0f} s; "
+    return (
         f"since {told(by_since)}; collected by {told(by_collector)}; {told(broken)}; "
         f"{sum(each.trades for each in done):,} trades, {sum(each.calls for each in done):,} calls, "
         f"{sum(each.candles for each in done):,} of the exchange's candles compared, "
         f"holes: {sum(each.found for each in done)} found and {sum(each.filled for each in done)} filled "
-        f"of {sum(each.holes for each in done)}, {sum(each.false_gaps for each in done)} false gaps.",
-        flush=True,
+        f"of {sum(each.holes for each in done)}, {sum(each.false_gaps for each in done)} false gaps."
     )
-    for seed in failed:
-        print(repeat(place.edition, seed))
+
+
+FETCHING = Campaign(run, "", told_of_fetching)
+
+
+def live_campaign(away_seconds: float | None) -> Campaign:
+    words = f"--live --database-away {away_seconds:g} " if away_seconds else "--live "
+    return Campaign(partial(run_live, away_seconds=away_seconds), words, told_of_feeds)
+
+
+def told_of_feeds(done: Sequence[LiveFacts]) -> str:
+    events = Counter(event.kind for facts in done for event in facts.plan.events)
+    closed = sorted(seconds for facts in done for seconds in facts.closed_after)
+    left = sorted(seconds for facts in done for seconds in facts.left_after)
+    return (
+        f"{told(events)}; {sum(each.trades for each in done):,} trades, "
+        f"{sum(each.stored for each in done):,} stored by feeds that told their counts, "
+        f"{sum(each.duplicate for each in done):,} duplicate, {sum(each.dropped for each in done):,} dropped, "
+        f"{sum(each.rejected for each in done):,} rejected; {sum(each.looks for each in done)} looks; "
+        f"holes of reconnects closed in {spread(closed)}; asked to end, feeds left in {spread(left)}."
+    )
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """The middle and the worst of sorted seconds."""
+    return f"{seconds[len(seconds) // 2]:.1f} s, at most {seconds[-1]:.1f} s" if seconds else "no time"
 
 
 def told(counts: Counter[str]) -> str:

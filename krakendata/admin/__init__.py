@@ -1,7 +1,7 @@
 """The operator's pages, dressed by unfold; a project that runs Django's plain admin gets none of them.
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
-`rejects`, `browse`, `registry` (pairs, import files, retention), `overview` (the first page), `third_party`
+`rejects`, `browse`, `live`, `registry` (pairs, import files, retention), `overview` (the first page), `third_party`
 (others' pages).
 """
 

@@ -50,18 +50,12 @@ class MomentField(forms.DateTimeField):
         super().__init__(required=False, widget=widget, input_formats=formats)
 
 
-class SeriesForm(forms.Form):
-    """What to look at: a pair in any spelling, from, and to but not including."""
+class PairForm(forms.Form):
+    """A pair in any spelling."""
 
     symbol = forms.CharField(
         max_length=64, label="Pair", widget=UnfoldAdminTextInputWidget(attrs={"list": "known-pairs"})
     )
-    start = MomentField()
-    end = MomentField()
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data)
-        self.fields["start"].label, self.fields["end"].label = "From (UTC)", "To (UTC)"
 
     def clean_symbol(self) -> str:
         """Resolve any spelling to our symbol."""
@@ -70,6 +64,17 @@ class SeriesForm(forms.Form):
             return Symbols().resolve(name)
         except UnknownSymbol as error:
             raise forms.ValidationError(f"No pair is called {name}; write it as BTC/USD.") from error
+
+
+class SeriesForm(PairForm):
+    """What to look at: a pair, from, and to but not including."""
+
+    start = MomentField()
+    end = MomentField()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        self.fields["start"].label, self.fields["end"].label = "From (UTC)", "To (UTC)"
 
 
 class CandlesForm(SeriesForm):
@@ -115,7 +120,7 @@ def _browse(
     columns: Sequence[Column],
     cells: Callable[[Any], list[object]],
 ) -> HttpResponse:
-    known = _known_symbols()
+    known = known_symbols()
     form = form_class(_asked(request, form_class, known))
     page = SeriesPage([], None, None)
     if form.is_valid():
@@ -146,7 +151,8 @@ def _asked(request: HttpRequest, form_class: type[SeriesForm], known: Sequence[s
     return asked
 
 
-def _known_symbols() -> list[str]:
+def known_symbols() -> list[str]:
+    """The symbols that anything was collected of, in order."""
     return list(SyncStatus.objects.order_by("symbol").values_list("symbol", flat=True).distinct())
 
 

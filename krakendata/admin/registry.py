@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from krakendata.admin.browse import candles, trades
+from krakendata.admin.live import live
 from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.status import sync_status
@@ -43,6 +44,7 @@ class PairAdmin(ReadOnlyAdmin):
             ("sync-status/", "krakendata_sync_status", sync_status),
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
+            ("live/", "krakendata_live", live),
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
@@ -66,7 +68,7 @@ class PairAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Track no more (what was collected stays)", permissions=["track"])
     def untrack(self, request: HttpRequest, pairs: QuerySet[Pair]) -> None:
-        count = pairs.filter(tracked=True).update(tracked=False, tracked_since=None)
+        count = pairs.filter(tracked=True).update(tracked=False, tracked_since=None, candles_only=False)
         self.message_user(request, f"{number(count)} pairs are tracked no more. What was collected stays.")
 
     def _track(self, request: HttpRequest, pairs: QuerySet[Pair], since: datetime | None) -> None:
@@ -75,7 +77,7 @@ class PairAdmin(ReadOnlyAdmin):
             sentence = f"The exchange lists them no more, so they are not tracked: {', '.join(gone)}."
             self.message_user(request, sentence, messages.WARNING)
         symbols = list(pairs.exclude(status__in=GONE).values_list("symbol", flat=True))
-        Pair.objects.filter(symbol__in=symbols).update(tracked=True, tracked_since=since)
+        Pair.objects.filter(symbol__in=symbols).update(tracked=True, tracked_since=since, candles_only=False)
         tracked = [TrackedPair(symbol, since) for symbol in symbols]
         # A worker must find what is written here.
         transaction.on_commit(lambda: self._queue(request, tracked))

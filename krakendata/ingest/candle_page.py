@@ -7,8 +7,9 @@ import polars as pl
 
 from krakendata.gaps import Stretch
 from krakendata.ingest.trade_shapes import csv_bytes
-from krakendata.storage.bulk import Block, CandleBlock, Reject
+from krakendata.storage.bulk import Block, CandleBlock
 from krakendata.storage.ledger import Lines
+from krakendata.storage.rejects import Reject
 from krakendata.types import HistoricalCandle
 from krakendata.validation import Rejection, validate_rest_candle
 

@@ -15,9 +15,10 @@ from krakendata.ingest.trade_frame import TradeRows
 from krakendata.ingest.trade_rows import read_trades, refuse_late
 from krakendata.ingest.trade_shapes import csv_bytes, new_trades, shape_trades
 from krakendata.kraken.archives import RawBlock
-from krakendata.storage.bulk import Block, CandleBlock, FileProgress, Reject
+from krakendata.storage.bulk import Block, CandleBlock, FileProgress
 from krakendata.storage.import_files import FilePosition
 from krakendata.storage.ledger import Holdings, Lines
+from krakendata.storage.rejects import Reject
 from krakendata.types import EPOCH, Source
 
 # Rows of archives without ids are a source of their own: their runs never join exact ones.

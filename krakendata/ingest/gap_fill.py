@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from krakendata.gaps import Gap, Stretch, gaps_of
+from krakendata.gaps import CandleRun, Gap, Stretch, gaps_of
 from krakendata.ingest.asking import ask
 from krakendata.ingest.candle_page import INTERVAL_MINUTES, candle_page_block
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
@@ -131,20 +131,23 @@ class GapFiller:
         async with Writers(self._database, self._concurrency + 1) as writers:
             async with writers.connection() as connection:
                 pairs = Symbols(await read_pairs(connection))
-                tracked = dict(await read_tracked_pairs(connection))
+                tracked = {pair.symbol: pair for pair in await read_tracked_pairs(connection)}
             wanted = (
-                tracked
+                {symbol: pair.since for symbol, pair in tracked.items()}
                 if since is None
                 else {
-                    pairs.resolve(name): moment or tracked.get(pairs.resolve(name))
-                    for name, moment in since.items()
+                    symbol: moment or (tracked[symbol].since if symbol in tracked else None)
+                    for symbol, moment in ((pairs.resolve(name), at) for name, at in since.items())
                 }
             )
             places = asyncio.Semaphore(self._concurrency)
 
             async def fill(symbol: str, start: datetime | None) -> GapReport:
+                candles_only = symbol in tracked and tracked[symbol].candles_only
                 async with places:
-                    gaps = _PairGaps(self._pass, writers, symbol, pairs, start, until, choose)
+                    gaps = (_CandleGaps if candles_only else _PairGaps)(
+                        self._pass, writers, symbol, pairs, start, until, choose
+                    )
                     return await gaps.fill()
 
             async with asyncio.TaskGroup() as tasks:
@@ -291,3 +294,38 @@ class _PairGaps:
         self._job.counts += counts
         self._shared.rows += counts.read
         self._shared.tell(self._symbol)
+
+
+class _CandleGaps(_PairGaps):
+    """The same for a pair that is kept by its candles alone: from the first minute that is missing on.
+
+    A feed hears of no minute without trades: that there were none, REST has to say.
+    """
+
+    async def _fill_chosen(self) -> None:
+        now = self._shared.clock()
+        reaches = now - CANDLES_REACH
+        async with self._writers.connection() as connection:
+            ledger = await read_ledger(connection, self._symbol, Stretch(EPOCH, now))
+        minutes = [run for run in ledger.candle_runs if run.interval_minutes == INTERVAL_MINUTES]
+        start = _unbroken_to(minutes, max(self._since or reaches, reaches))
+        if self._until is None and now - start < TAIL_DUE:
+            return
+        self._gaps = 1
+        self._shared.found += 1
+        await self._fill_candles(Stretch(start, min(now, self._until or now)))
+        self._shared.done += 1
+        self._shared.tell(self._symbol)
+
+
+def _unbroken_to(runs: Sequence[CandleRun], since: datetime) -> datetime:
+    """The start of the last minute behind `since` up to which, from the first one that is held, none is missing.
+
+    It may have been written while it formed.
+    """
+    reached = None
+    for run in sorted(run for run in runs if run.last_start >= since):
+        if reached is not None and run.first_start > reached + timedelta(minutes=INTERVAL_MINUTES):
+            break
+        reached = run.last_start
+    return since if reached is None else reached

@@ -14,13 +14,14 @@ from krakendata.ingest.trade_blocks import trade_block
 from krakendata.ingest.trade_frame import SCHEMA
 from krakendata.ingest.trade_shapes import ShapedTrades, new_trades, shape_trades
 from krakendata.ingest.whole_units import Parted, part_units
-from krakendata.storage.bulk import Block, BlockOutdated, Counts, Reject, write_block
+from krakendata.storage.bulk import Block, BlockOutdated, Counts, write_block
 from krakendata.storage.ledger import Holdings, Lines, read_holdings, read_lines
+from krakendata.storage.rejects import Reject
 from krakendata.storage.writers import Writers
 from krakendata.types import Source, moment_of, ns_of
 
 # Where a rejected row came from, for the operator who looks at it.
-PLACE = "REST Trades"
+PLACES = {Source.REST: "REST Trades", Source.WEBSOCKET: "WebSocket trade"}
 
 # Rows of an unfinished unit of minutes that are kept back at most: more than the busiest five minutes known have
 # (kraken-facts 6: 8,382 trades). What lies beyond is written in pieces, which merge by their ids.
@@ -43,12 +44,14 @@ class PageWriter:
         run_id: int | None,
         max_rejects_kept: int,
         *,
+        source: Source = Source.REST,
         start_run: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self.symbol = symbol
         self.run_id = run_id
         self._writers = writers
         self._max_rejects_kept = max_rejects_kept
+        self._source = source
         self._start_run = start_run
         self._held: Holdings | None = None
         self._lines: Lines | None = None
@@ -71,7 +74,7 @@ class PageWriter:
         head, last_unit = (frame, frame.clear()) if is_end else _cut_at_unit(frame)
         said = _Said(
             [
-                Reject(placed.rejection, PLACE, placed.line, placed.trade_id)
+                Reject(placed.rejection, PLACES[self._source], placed.line, placed.trade_id)
                 for each in taken
                 for placed in each.rows.rejections
             ],
@@ -94,6 +97,7 @@ class PageWriter:
         parted = await asyncio.to_thread(self._parted, frame, last_unit, said.check, held, lines)
         counts = Counts()
         if not (parted.head.is_empty() and said.is_nothing):
+            held_trades = held.trades
             shaped = await asyncio.to_thread(self._shaped, parted, held, lines)
             minute = checked_minute(held, said.check) if said.check is not None else None
             block = Block(
@@ -106,6 +110,7 @@ class PageWriter:
                 check=said.check,
                 checked_minute=None if minute is None else moment_of(minute),
                 advanced=_advanced(shaped, said),
+                held_trades=held_trades,
             )
             try:
                 async with self._writers.connection() as connection:
@@ -147,7 +152,7 @@ class PageWriter:
             self.symbol,
             held,
             lines,
-            source=str(Source.REST),
+            source=str(self._source),
             opens_ns=self._opens_ns,
             beside=parted.beside,
         )

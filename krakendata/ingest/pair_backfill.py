@@ -314,8 +314,10 @@ class PairBackfill:
             raise
         finally:
             if writing is not None:
-                # A block that is being written is written to its end, whatever happened meanwhile.
+                # A block that is being written is written to its end, whatever happened meanwhile; who was cancelled
+                # asks no more how it ended.
                 await asyncio.wait([writing])
+                _ = writing.cancelled() or writing.exception()
         if writing is not None:
             await writing
         await self._write(waiting, is_end=True, check=check)

@@ -160,20 +160,25 @@ def _names(pair: Pair) -> tuple[tuple[str, str], ...]:
 
 
 async def track_pairs(
-    database: str | Mapping[str, Any], names: Sequence[str], since: datetime | None = None
+    database: str | Mapping[str, Any],
+    names: Sequence[str],
+    since: datetime | None = None,
+    *,
+    candles_only: bool = False,
 ) -> list[TrackedPair]:
     """Collect pairs (any spelling) from now on, and their past from `since` on, None: from their first trade.
 
-    A pair that is tracked already keeps its beginning unless `since` is given. All or none: raises UnknownSymbol for
-    what is no pair's name, and NotListed for a pair that the exchange does not list (any more).
+    With `candles_only` only the minutes that the exchange gives are collected, from now on. A pair that is tracked
+    already keeps its beginning unless `since` is given. All or none: raises UnknownSymbol for what is no pair's name,
+    and NotListed for a pair that the exchange does not list (any more).
     """
     async with connect(database) as connection, connection.transaction():
         await lock_pairs(connection)
         symbols = Symbols(await read_pairs(connection))
         renamed = await read_renamed_pairs(connection)
         wanted = [_listed_symbol(name, symbols, renamed) for name in dict.fromkeys(names)]
-        tracked = await mark_tracked(connection, wanted, since)
-    logger.info("tracked pairs symbols=%s since=%s", wanted, since)
+        tracked = await mark_tracked(connection, wanted, since, candles_only)
+    logger.info("tracked pairs symbols=%s since=%s candles_only=%s", wanted, since, candles_only)
     return sorted(tracked)
 
 

@@ -17,13 +17,13 @@ LOG_LINES_SHOWN = 5
 
 
 @contextmanager
-def celery_processes(
+def child_processes(
     commands: Mapping[str, Sequence[str]],
     variables: Mapping[str, str],
     logs: Path,
     died: Callable[[str], None],
 ) -> Iterator[None]:
-    """Run `celery COMMAND` for each of `commands` with these variables, its output in `logs`, until the block ends.
+    """Run `python -m COMMAND` for each of `commands` with these variables, its output in `logs`, until the block ends.
 
     They do not see the terminal's Ctrl-C: all end together, in good order, when the block does, or when this process
     is killed. `died` is told a sentence, from another thread, about each that ends before.
@@ -56,7 +56,7 @@ class _Child:
         self._is_to_end = threading.Event()
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 (our own arguments)
-                [sys.executable, "-m", "krakendata.management.celery_child", "-A", project(), *arguments],
+                [sys.executable, "-m", "krakendata.management.child", *arguments],
                 env={**os.environ, **variables},
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -95,6 +95,11 @@ class _Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def project() -> str:
-    """The package whose `celery.py` has the project's queue: the one of its settings."""
-    return str(settings.SETTINGS_MODULE).rpartition(".")[0]
+def celery_command(*arguments: str) -> list[str]:
+    """`celery` for the project whose `celery.py` has the queue: the package of its settings."""
+    return ["celery", "-A", str(settings.SETTINGS_MODULE).rpartition(".")[0], *arguments]
+
+
+def manage_command(*arguments: str) -> list[str]:
+    """A command of ours, in the project of these settings."""
+    return ["django", *arguments, "--settings", str(settings.SETTINGS_MODULE)]

@@ -5,7 +5,7 @@ Every model is unmanaged; a test compares each with the database, column by colu
 """
 
 from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeCheck, TradeRun
-from krakendata.models.runs import AuditFinding, ImportFile, RejectCount, RejectedRecord, SyncRun
+from krakendata.models.runs import AuditFinding, FeedSession, ImportFile, RejectCount, RejectedRecord, SyncRun
 from krakendata.models.series import (
     ROLLUPS,
     Candle,
@@ -36,6 +36,7 @@ __all__ = [
     "Candle15m",
     "Candle30m",
     "CandleRun",
+    "FeedSession",
     "ImportFile",
     "Pair",
     "RejectCount",

@@ -82,6 +82,28 @@ class SyncRun(RowCounts):
         return self.duration * (1 / self.fraction - 1)
 
 
+class FeedSession(models.Model):
+    """One start of a feed: alive as of `alive_at`, having heard the exchange as of `heard_at`; and what it counts."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="feed_sessions")
+    name = models.TextField()
+    started_at = models.DateTimeField(db_default=Now())
+    alive_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    heard_at = models.DateTimeField(null=True)
+    symbols = models.IntegerField(default=0)
+    statistics = models.JSONField(default=dict)
+
+    class Meta:
+        managed = False
+        db_table = "feed_sessions"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} since {self.started_at:%Y-%m-%d %H:%M}"
+
+
 class ImportFile(RowCounts):
     """How far one file of an archive is in: written with each block, so that an import resumes exactly."""
 

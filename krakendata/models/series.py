@@ -30,6 +30,7 @@ class Pair(models.Model):
     tracked = models.BooleanField(default=False)
     tracked_since = models.DateTimeField(null=True, blank=True)
     renamed_to = models.TextField(null=True, blank=True)
+    candles_only = models.BooleanField(default=False)
 
     class Meta:
         managed = False

@@ -9,9 +9,9 @@ from psycopg import AsyncConnection, errors
 
 from krakendata.gaps import IdRange, TradeCheck
 from krakendata.storage.ledger import HeldRun, Lines, read_lines
+from krakendata.storage.rejects import Reject, write_rejects
 from krakendata.storage.sql import query
 from krakendata.types import ns_of
-from krakendata.validation import Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,6 @@ class Counts:
     def as_dict(self) -> dict[str, int]:
         """The counts by name, as commands print them and queries take them."""
         return {name: getattr(self, name) for name in ("read", "stored", "folded", "duplicate", "rejected")}
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A rejection as it is kept: with the place (file or frame) and line it came from."""
-
-    rejection: Rejection
-    place: str
-    line: int | None
-    trade_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +92,8 @@ class Block:
 
     `absent` are ids that the exchange said twice it does not have, `check` what it said its newest trade was, and
     `checked_minute` that trade's minute, if this makes it complete.
-    `advanced` is by how much the run is further, in the unit of its total.
+    `advanced` is by how much the run is further, in the unit of its total. `held_trades` is how many trades of the
+    symbol the ledger it was shaped by had; None: nobody else records any meanwhile.
     """
 
     symbol: str
@@ -116,6 +107,7 @@ class Block:
     checked_minute: datetime | None = None
     progress: FileProgress | None = None
     advanced: int = 0
+    held_trades: int | None = None
 
     @property
     def touches_ledger(self) -> bool:
@@ -129,9 +121,10 @@ class BlockOutdated(Exception):
 
 
 async def prepare_writer(connection: AsyncConnection[Any]) -> None:
-    """Make a connection (in autocommit) ready for write_block: session settings and the staging table."""
+    """Make a connection (in autocommit) ready for the doors: session settings and the staging tables."""
     await connection.execute(query("set_session"))
     await connection.execute(query("stage_candles"))
+    await connection.execute(query("stage_trades"))
 
 
 async def write_block(
@@ -160,6 +153,8 @@ async def _write(
         if await read_lines(connection) != block.lines:
             raise BlockOutdated
         await connection.execute(query("lock_symbol"), {"symbol": block.symbol})
+        await _compare_held(connection, block)
+        await _compare_runs(connection, block)
         counts = Counts(read=block.read, rejected=len(block.rejects))
         if block.trades is not None:
             counts += await _write_trades(connection, block.symbol, block.trades, block.lines)
@@ -169,12 +164,46 @@ async def _write(
             duplicate=block.read - counts.stored - counts.folded - counts.duplicate - counts.rejected
         )
         if run_id is not None:
-            await _write_rejects(connection, block, run_id, max_rejects)
+            await write_rejects(
+                connection, [(block.symbol, each) for each in block.rejects], run_id, max_rejects
+            )
         await _write_answers(connection, block)
         if block.touches_ledger:
             await connection.execute(query("summarize_sync"), {"symbol": block.symbol, "kind": "trades"})
         await _advance(connection, block, run_id, counts)
     return counts
+
+
+async def _compare_held(connection: AsyncConnection[Any], block: Block) -> None:
+    """Raise BlockOutdated where another writer's trades may complete a minute that has a candle of another kind.
+
+    Elsewhere minutes merge by their ids, whoever else writes them.
+    """
+    if block.trades is None or block.held_trades is None:
+        return
+    span = {"symbol": block.symbol, "start": block.trades.first, "finish": block.trades.last}
+    cursor = await connection.execute(query("held_trades_beside_others"), span)
+    (held,) = await _one_row(cursor)
+    if held is not None and held != block.held_trades:
+        raise BlockOutdated
+
+
+async def _compare_runs(connection: AsyncConnection[Any], block: Block) -> None:
+    """Raise BlockOutdated where the ledger has ids of the block by now.
+
+    A feed writes beside whoever fetches. Its rows may differ from REST's in the seventh decimal of their time, and
+    then meet in the ledger, or may not, and meet in the table, where nobody could tell them from a defect.
+    """
+    if block.trades is None:
+        return
+    spans = {
+        "symbol": block.symbol,
+        "first_ids": [run.first_id for run in block.trades.runs],
+        "last_ids": [run.last_id for run in block.trades.runs],
+    }
+    cursor = await connection.execute(query("has_ids_of_runs"), spans)
+    if await _one_row(cursor) == (True,):
+        raise BlockOutdated
 
 
 async def _make_partitions(connection: AsyncConnection[Any], block: Block) -> None:
@@ -287,22 +316,6 @@ async def _has_exact_trades(connection: AsyncConnection[Any], symbol: str, block
     return await cursor.fetchone() == (True,)
 
 
-async def _write_rejects(
-    connection: AsyncConnection[Any], block: Block, run_id: int, max_rejects: int
-) -> None:
-    by_reason: dict[tuple[str, str], list[Reject]] = {}
-    for reject in block.rejects:
-        by_reason.setdefault((reject.rejection.source, reject.rejection.reason), []).append(reject)
-    for (source, reason), rejects in sorted(by_reason.items(), key=lambda group: group[0]):
-        cursor = await connection.execute(
-            query("count_rejects"), {"run": run_id, "source": source, "reason": reason, "count": len(rejects)}
-        )
-        (counted,) = await _one_row(cursor)
-        room = max(max_rejects - (counted - len(rejects)), 0)
-        for reject in rejects[:room]:
-            await connection.execute(query("keep_reject"), _reject_row(reject, block.symbol, run_id))
-
-
 async def _write_answers(connection: AsyncConnection[Any], block: Block) -> None:
     ids = [reject.trade_id for reject in block.rejects if reject.trade_id is not None]
     if ids:
@@ -317,14 +330,6 @@ async def _write_answers(connection: AsyncConnection[Any], block: Block) -> None
         await connection.execute(
             query("rebuild_minute"), {"symbol": block.symbol, "minute": block.checked_minute}
         )
-
-
-def _reject_row(reject: Reject, symbol: str, run_id: int) -> dict[str, Any]:
-    rejection = reject.rejection
-    return {
-        "run": run_id, "source": rejection.source, "place": reject.place, "line": reject.line, "symbol": symbol,
-        "reason": rejection.reason, "detail": rejection.detail, "raw": rejection.raw,
-    }  # fmt: skip
 
 
 async def _advance(

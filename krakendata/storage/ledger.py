@@ -53,6 +53,11 @@ class Holdings:
         self._answered_from: dict[int, int] = {}
         self.add_answers(answered)
 
+    @property
+    def trades(self) -> int:
+        """How many are held."""
+        return sum(run.trades for run in self._runs)
+
     def add(self, run: HeldRun) -> None:
         """Note a run that is being recorded; one that goes on from another's last id grows it."""
         before = self._by_last.pop(run.first_id - 1, None)

@@ -27,10 +27,14 @@ class PairChanges(NamedTuple):
 
 
 class TrackedPair(NamedTuple):
-    """A pair that is collected; `since` is aware UTC, None from its first trade."""
+    """A pair that is collected; `since` is aware UTC, None from its first trade.
+
+    `candles_only`: by the minutes that the exchange gives, without its trades.
+    """
 
     symbol: str
     since: datetime | None
+    candles_only: bool = False
 
 
 async def lock_pairs(connection: Connection) -> None:
@@ -58,11 +62,12 @@ async def write_pairs(connection: Connection, changes: PairChanges) -> list[str]
 
 
 async def track_pairs(
-    connection: Connection, symbols: Sequence[str], since: datetime | None
+    connection: Connection, symbols: Sequence[str], since: datetime | None, candles_only: bool = False
 ) -> list[TrackedPair]:
     """Mark pairs as collected; one that is tracked already keeps its beginning unless `since` is given."""
     await connection.execute(query("allow_worker_backfills"), {"symbols": list(symbols)})
-    cursor = await connection.execute(query("track_pairs"), {"symbols": list(symbols), "since": since})
+    parameters = {"symbols": list(symbols), "since": since, "candles_only": candles_only}
+    cursor = await connection.execute(query("track_pairs"), parameters)
     return [TrackedPair(*row) for row in await cursor.fetchall()]
 
 

@@ -43,6 +43,9 @@ class Pool:
             min_size=min_size,
             max_size=max_size,
             timeout=WAIT_SECONDS,
+            # The pool doubles its pauses between tries. Given up as early as its callers do, they stay below a quarter
+            # of a minute: the next caller begins anew, and finds a server that is back soon, however long it was away.
+            reconnect_timeout=WAIT_SECONDS,
             configure=self._configure,
             # 0.05 ms, for which a restart of the server goes unnoticed.
             check=AsyncConnectionPool.check_connection,
@@ -89,7 +92,8 @@ def translated_errors() -> Iterator[None]:
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise StorageUnavailable(f"The database is not available: {_sentence(error)}") from error
     except psycopg.Error as error:
-        raise StorageRefused(f"The database refused: {_sentence(error)}") from error
+        is_about_data = isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+        raise StorageRefused(f"The database refused: {_sentence(error)}", is_about_data) from error
 
 
 def _sentence(error: psycopg.Error) -> str:

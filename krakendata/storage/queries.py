@@ -1,6 +1,6 @@
 """What readers ask of the database: thin functions over the statements of sql/reads.sql, one each.
 
-`connection` is any open one; times are aware UTC; candle rows are in `historical_provider.Candle`'s order.
+`connection` is any open one; times are aware UTC; candle rows are in `types.Candle`'s order.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
+from krakendata.storage.pairs import TrackedPair
 from krakendata.storage.sql import query
 from krakendata.types import Interval, Pair, ns_of
 
@@ -52,6 +53,17 @@ async def read_candles(
     cursor = await connection.execute(_from_view(name, interval), parameters)
     rows = await cursor.fetchall()
     return rows if limit is None else rows[::-1]
+
+
+async def read_folded_candles(
+    connection: Connection, interval: Interval, symbol: str, stretch: Stretch
+) -> Sequence[Row]:
+    """The same above the fence, folded from the minutes, which the rollups may be behind until the next refresh."""
+    parameters = {
+        "symbol": symbol, "minutes": interval.minutes, "start": stretch.start, "end": stretch.end
+    }  # fmt: skip
+    cursor = await connection.execute(query("folded_candles_between"), parameters)
+    return await cursor.fetchall()
 
 
 async def read_oldest_trades(
@@ -96,8 +108,8 @@ async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> 
     """What of the symbol's ledger is needed to judge `stretch`."""
     parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
     trades = await connection.execute(query("trade_runs_around"), parameters)
-    answers = await connection.execute(query("answered_ids"), parameters)
-    candles = await connection.execute(query("candle_runs"), parameters)
+    answers = await connection.execute(query("answered_ids_around"), parameters)
+    candles = await connection.execute(query("candle_runs_around"), parameters)
     check = await (await connection.execute(query("trade_check"), parameters)).fetchone()
     return Ledger(
         tuple(map(TradeRun._make, await trades.fetchall())),
@@ -128,10 +140,10 @@ async def read_pairs(connection: Connection) -> list[Pair]:
     return [Pair(*row) for row in await cursor.fetchall()]
 
 
-async def read_tracked_pairs(connection: Connection) -> list[tuple[str, datetime | None]]:
-    """The symbols of the pairs that are to be kept complete, and from when on (None: from the first trade)."""
+async def read_tracked_pairs(connection: Connection) -> list[TrackedPair]:
+    """The pairs that are to be kept complete, by symbol; not those that the exchange lists no more."""
     cursor = await connection.execute(query("tracked_pairs"))
-    return [(symbol, since) for symbol, since in await cursor.fetchall()]
+    return [TrackedPair(*row) for row in await cursor.fetchall()]
 
 
 async def read_symbols_with_data(connection: Connection) -> list[str]:

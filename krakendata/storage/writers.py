@@ -31,12 +31,21 @@ JOB_LOCK_SECONDS = 1.0
 class Writers:
     """Up to `size` writing connections in autocommit, and the keeper of locks; an async context manager.
 
-    `database` is an address or psycopg's connection arguments. After a restart of the server connections come back by
-    themselves; the locks do not: their holder asks for them again.
+    `database` is an address or psycopg's connection arguments, `timeouts` further ones where it names none. A server
+    that is away is waited for as long as `wait_seconds`. After its restart connections come back by themselves; the
+    locks do not: their holder asks for them again.
     """
 
-    def __init__(self, database: str | Mapping[str, Any], size: int) -> None:
-        self._arguments = arguments_from_url(database) if isinstance(database, str) else dict(database)
+    def __init__(
+        self,
+        database: str | Mapping[str, Any],
+        size: int,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        timeouts: Mapping[str, int] | None = None,
+    ) -> None:
+        given = arguments_from_url(database) if isinstance(database, str) else dict(database)
+        self._arguments = {**(timeouts or {}), **given}
         self._pool = AsyncConnectionPool(
             # The statements' plans depend on the time they are asked for: none is kept.
             kwargs={
@@ -47,7 +56,9 @@ class Writers:
             },
             min_size=0,
             max_size=size,
-            timeout=WAIT_SECONDS,
+            timeout=wait_seconds,
+            # Its waits between attempts double: who asks again begins anew, and finds a server that is back at once.
+            reconnect_timeout=wait_seconds,
             configure=prepare_writer,
             check=AsyncConnectionPool.check_connection,
             name="krakendata writers",

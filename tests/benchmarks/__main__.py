@@ -1,6 +1,6 @@
 """`make bench`: measure on every edition found and write the tables of docs/performance.md.
 
-`python -m tests.benchmarks [--only imports|exchange] [--scale 1.0] [--edition plain community] [--dry-run]`
+`python -m tests.benchmarks [--only imports|exchange|live] [--scale 1.0] [--edition plain community] [--dry-run]`
 """
 
 import argparse
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tests.benchmarks.exchange import measure_exchange
 from tests.benchmarks.imports import ImportResult, make_files, measure_import
+from tests.benchmarks.live import measure_live
 from tests.benchmarks.reads import ReadResult, measure_reads
 from tests.benchmarks.servers import BenchServer, bench_server
 from tests.benchmarks.storage import StorageResult, measure_storage
-from tests.benchmarks.tables import exchange_tables, imports_table, reads_table, storage_table
+from tests.benchmarks.tables import exchange_tables, imports_table, live_tables, reads_table, storage_table
 from tests.editions import find_place
 
 PAGE = Path("docs/performance.md")
@@ -108,9 +109,19 @@ def exchange_section(directory: Path, scale: float) -> Measure:
     return measure
 
 
+def live_section(directory: Path, scale: float) -> Measure:
+    """What the feed hears."""
+
+    def measure(server: BenchServer) -> list[str]:
+        return live_tables(measure_live(server, directory, scale))
+
+    return measure
+
+
 SECTIONS: dict[str, Callable[[Path, float], Measure]] = {
     "imports": imports_section,
     "exchange": exchange_section,
+    "live": live_section,
 }
 
 

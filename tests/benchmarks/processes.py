@@ -10,7 +10,7 @@ from pathlib import Path
 PROC = Path("/proc")
 # Of /proc/PID/stat behind the name: user and system time, the same of children that have ended.
 PARENT, OWN_TIMES, ENDED_TIMES = 1, slice(11, 13), slice(13, 15)
-PEAK = "VmHWM:"
+PEAK, NOW = "VmHWM:", "VmRSS:"
 
 # The peak only grows, so that a look misses what it grows by in the last moment of a process at most.
 LOOK_SECONDS = 0.05
@@ -59,11 +59,20 @@ def peak_mb(pid: int) -> float:
 
     What `wait4` tells is no less than the memory of the process that started it.
     """
+    return _memory_mb(pid, PEAK)
+
+
+def memory_mb(pid: int) -> float:
+    """The memory that a living process has now; 0 where that is not known."""
+    return _memory_mb(pid, NOW)
+
+
+def _memory_mb(pid: int, kind: str) -> float:
     try:
         lines = (PROC / str(pid) / "status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(PEAK)), 0.0)
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(kind)), 0.0)
 
 
 def cpu_seconds(root: int) -> float:

@@ -12,11 +12,12 @@ from decimal import Decimal
 from typing import Any
 
 from krakendata.kraken.pacing import Limits
+from krakendata.replay import histories as histories_made
 from krakendata.replay.exchange import NO_LIMITS, ReplayExchange
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import MarketPair
 from krakendata.replay.server import ReplayServer
-from krakendata.types import ns_of
+from krakendata.types import NS_PER_MINUTE, ns_of
 from tests.benchmarks.processes import cpu_seconds
 
 # A busy pair's pace: XBTUSD has had up to so many on its average day.
@@ -29,13 +30,22 @@ SYMBOLS = tuple(
 )
 
 
+# So much of a history is made up at a time, unless said otherwise (krakendata/replay/histories.py).
+WEEK_HOURS = 7 * 24.0
+
+
 @dataclass(frozen=True)
 class Busy:
-    """What is traded: the first `pairs` of SYMBOLS, each at 60 trades a minute, for the last `days` until now."""
+    """What is traded: the first `pairs` of SYMBOLS, each at `pace` trades a minute, since `days` ago.
+
+    What is traded from now on is made up too, until `made_hours` after the beginning, or a multiple of that.
+    """
 
     pairs: int
     days: float
     limits: Limits = NO_LIMITS
+    pace: float = TRADES_PER_MINUTE
+    made_hours: float = WEEK_HOURS
 
     @property
     def symbols(self) -> Sequence[str]:
@@ -49,6 +59,10 @@ class Replayed:
     url: str
     pid: int
     calls: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws{self.url.removeprefix('http')}/v2"
 
     @property
     def cpu_seconds(self) -> float:
@@ -71,7 +85,8 @@ def replayed(busy: Busy) -> Iterator[Replayed]:
 
 async def _serve(busy: Busy) -> None:
     now = datetime.now(UTC)
-    histories = [_history(symbol, now - timedelta(days=busy.days)) for symbol in busy.symbols]
+    histories_made.CHUNK_NS = int(busy.made_hours * 60 * NS_PER_MINUTE)
+    histories = [_history(symbol, now - timedelta(days=busy.days), busy.pace) for symbol in busy.symbols]
     for history in histories:
         history.ids(0, ns_of(now) + 1)
     exchange = ReplayExchange(histories, limits=busy.limits)
@@ -81,8 +96,8 @@ async def _serve(busy: Busy) -> None:
     print(json.dumps(exchange.calls))
 
 
-def _history(symbol: str, start: datetime) -> GeneratedHistory:
-    return GeneratedHistory(MarketPair(symbol, "", Decimal(1000), 1, 0.05, 8, TRADES_PER_MINUTE), start)
+def _history(symbol: str, start: datetime, pace: float) -> GeneratedHistory:
+    return GeneratedHistory(MarketPair(symbol, "", Decimal(1000), 1, 0.05, 8, pace), start)
 
 
 def _read(text: str) -> Busy:

@@ -17,7 +17,13 @@ from tests.benchmarks.processes import cpu_seconds
 from tests.editions import Place
 
 # A production server's safety, and room for the write-ahead log: both sides of every ratio run on it.
-SETTINGS = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "8GB"}
+SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "512MB",
+    "max_wal_size": "8GB",
+}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from tests.benchmarks.exchange import BackfillResult, ExchangeResult, GapResult, PacedResult
 from tests.benchmarks.imports import ImportResult
+from tests.benchmarks.live import FlatOutResult, LiveResult, SteadyResult
+from tests.benchmarks.live_latency import LatencyResult
 from tests.benchmarks.reads import ReadResult
 from tests.benchmarks.storage import StorageResult
 
@@ -101,6 +103,79 @@ def gaps_table(results: Iterable[GapResult]) -> str:
         for each in results
     )  # fmt: skip
     return _table(head, rows)
+
+
+def live_tables(result: LiveResult) -> list[str]:
+    return [
+        flat_out_table(result.flat_out),
+        steady_table(result.steady),
+        candles_table(result.candles),
+        latencies_table(result.latencies),
+    ]
+
+
+def flat_out_table(results: Iterable[FlatOutResult]) -> str:
+    head = (
+        "live trades, flat out", "trades", "trades/s", "ratio to a bare `COPY`", "of text that is ready",
+        "trades a batch", "CPU s a million: feed", "database", "peak memory",
+    )  # fmt: skip
+    rows = (
+        (
+            _pairs(each.pairs), f"{each.stored:,}", f"{each.rate:,.0f}",
+            f"{each.bare_rows_seconds / each.seconds:.2f}", f"{each.bare_text_seconds / each.seconds:.2f}",
+            f"{each.batch:,.0f}", *(f"{cpu / each.stored * 1e6:.1f}" for cpu in (each.feed_cpu, each.database_cpu)),
+            f"{each.peak_mb:.0f} MB",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def steady_table(results: Iterable[SteadyResult]) -> str:
+    head = (
+        "live trades at 10,000/s", "trades", "dropped", "furthest behind", "trades a batch", "largest batch",
+        "time of a batch", "cores busy: feed", "database", "peak memory",
+    )  # fmt: skip
+    rows = (
+        (
+            _pairs(each.pairs), f"{each.stored:,}", f"{each.dropped:,}", f"{each.behind:.2f} s", f"{each.batch:,.0f}",
+            f"{each.largest_batch:,}", f"{each.batch_seconds * 1000:.0f} ms",
+            *(f"{cpu / each.seconds:.2f}" for cpu in (each.feed_cpu, each.database_cpu)), f"{each.peak_mb:.0f} MB",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def candles_table(result: FlatOutResult) -> str:
+    head = (
+        "live candles, flat out", "upserts", "upserts/s", "ratio to a bare `INSERT ... ON CONFLICT`",
+        "candles a batch", "CPU s a million: feed", "database", "peak memory",
+    )  # fmt: skip
+    row = (
+        _pairs(result.pairs), f"{result.stored:,}", f"{result.rate:,.0f}",
+        f"{result.bare_rows_seconds / result.seconds:.2f}", f"{result.batch:,.0f}",
+        *(f"{cpu / result.stored * 1e6:.1f}" for cpu in (result.feed_cpu, result.database_cpu)),
+        f"{result.peak_mb:.0f} MB",
+    )  # fmt: skip
+    return _table(head, [row])
+
+
+def latencies_table(results: Iterable[LatencyResult]) -> str:
+    head = "from the exchange's time of a trade to", "trades", "median", "99% within", "all within"
+    rows = (
+        (
+            each.place,
+            f"{len(each.seconds):,}",
+            *(f"{each.quantile(share) * 1000:,.0f} ms" for share in (0.5, 0.99, 1)),
+        )
+        for each in results
+    )
+    return _table(head, rows)
+
+
+def _pairs(count: int) -> str:
+    return f"{count:,} pair{'s' * (count > 1)}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -11,8 +11,7 @@ from datetime import timedelta
 
 from psycopg import AsyncConnection
 
-from krakendata.candles import bucket_start
-from krakendata.ingest.gap_fill import GapFiller, GapReport
+from krakendata.ingest.gap_fill import GapFiller
 from krakendata.kraken.rest import KrakenRest
 from krakendata.replay.clock import ReplayClock
 from krakendata.replay.exchange import ReplayExchange
@@ -24,6 +23,7 @@ from krakendata.storage.bulk import prepare_writer
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.storage.editions import EDITIONS
 from krakendata.types import moment_of
+from tests.campaign.calm import SETTLED, calm_down
 from tests.campaign.collecting import TRIES, Collecting
 from tests.campaign.holes import Hole, gaps_as_holes, take_out
 from tests.campaign.hurry import hurried
@@ -31,16 +31,10 @@ from tests.campaign.plan import HOLES, Plan, draw_plan
 from tests.campaign.servers import Ground
 from tests.campaign.truth import assert_equal_to_exchange, assert_nothing_lies, gaps_held, inner_gaps
 from tests.fix_storage import NOW, Store
-from tests.fix_trading import PROVEN_BUT_FOR, Replay, as_rest_ns, list_pairs, no_pacer
+from tests.fix_trading import Replay, as_rest_ns, list_pairs, no_pacer
 
 # The exchange is slower to answer than this only where it says nothing at all.
 TIMEOUT_SECONDS = 2.0
-
-# Faults that are no accidents but how the exchange is.
-LASTING = ("since", "malformed_every", "seed")
-
-# Until then a trade may be late, and a missing one is no hole of the exchange's own.
-SETTLED = timedelta(minutes=15)
 
 QUIET_LOOKS = 4
 LEAST_HOLE_OF_STRETCHES = 50
@@ -120,9 +114,9 @@ class _Run:
         await self._look()
         await self._collect()
         await self._inject_holes()
-        await self._calm_down()
+        await calm_down(self._replay, self._collecting.symbols)
         await self._stay_quiet()
-        await self._calm_down()
+        await calm_down(self._replay, self._collecting.symbols)
         async with self._looking():
             symbols = self._collecting.symbols
             self._facts.candles = await assert_equal_to_exchange(self._replay, symbols)
@@ -191,37 +185,6 @@ class _Run:
             }
         return [hole for hole in holes if hole.touches(gaps[hole.symbol])]
 
-    async def _calm_down(self) -> None:
-        """No faults any more, and time stands still at a moment that REST can tell the whole truth about."""
-        faults = self._replay.exchange.faults
-        lasting = {name: getattr(faults, name) for name in LASTING}
-        faults.clear()
-        faults.change(lasting)
-        self._clock.speed = 0
-        self._clock.advance(SETTLED)
-        while any(self._is_unsettled(symbol) for symbol in self._collecting.symbols):
-            self._clock.advance(timedelta(minutes=2))
-        reports = await self._pass()
-        assert [report.state for report in reports] == ["done"] * len(reports), reports
-        reports = await self._pass()
-        assert [(report.state, report.gaps) for report in reports] == [("done", 0)] * len(reports), reports
-
-    def _is_unsettled(self, symbol: str) -> bool:
-        """Whether an id that the exchange lacks is young, the newest trade shows no id, or its minute may go on.
-
-        So long a candle that the exchange gave ahead of the trades stays in that minute.
-        """
-        exchange, young = self._replay.exchange, self._clock.now - SETTLED
-        trades = exchange.trades(symbol)
-        before = [each.trade_id for each in trades if each.timestamp < young]
-        absent = exchange.absent_ids(symbol)
-        ends = bucket_start(trades[-1].timestamp, 1) + timedelta(minutes=1)
-        return (
-            exchange.faults.malformation(trades[-1].trade_id) is not None
-            or ends > self._clock.now - PROVEN_BUT_FOR
-            or (bool(absent) and (not before or absent[-1] > before[-1]))
-        )
-
     async def _stay_quiet(self) -> None:
         """Look after the pairs as the schedule does: of the thin pair no look may find anything but its tail."""
         for _ in range(QUIET_LOOKS):
@@ -241,10 +204,6 @@ class _Run:
                     )
                 assert self._replay.exchange.calls["Trades"] == calls + 1
                 self._facts.false_gaps += len(await inner_gaps(store, THIN.symbol, self._clock.now))
-
-    async def _pass(self) -> list[GapReport]:
-        filler = GapFiller(**self._replay.deed())
-        return await filler.fill_all_gaps(self._collecting.symbols, before_beginning=True)
 
     async def _look(self) -> None:
         async with self._looking() as store:

@@ -45,7 +45,7 @@ class Postgres:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._start()
+        self.start()
 
     def url(self, database: str, scheme: str = "postgresql") -> str:
         return f"{scheme}://{USER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{database}"
@@ -53,13 +53,14 @@ class Postgres:
     def restart(self, is_crash: bool) -> None:
         """End it, in good order or as a crash does, and start it again; returns once it answers."""
         self.stop(signal.SIGQUIT if is_crash else signal.SIGINT)
-        self._start()
+        self.start()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         self.process.send_signal(how)
         self.process.wait()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start it, and return once it answers."""
         self.process = self.cluster.run_server()
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -88,11 +89,17 @@ class Ground:
     def url(self) -> str:
         return self.installation.url
 
-    def restart_redis(self) -> None:
-        """Kill it, and start it on the same address."""
+    def restart_redis(self, away_seconds: float = 0.0) -> None:
+        """Kill it, and start it on the same address, at once or after a while."""
         with Redis.from_url(self.redis_url) as redis:
             os.kill(redis.info()["process_id"], signal.SIGKILL)
+        time.sleep(away_seconds)
         self._redis.callback(start_redis(self.home / "redis").release)
+
+    def flush_redis(self) -> None:
+        """Forget all that it holds."""
+        with Redis.from_url(self.redis_url) as redis:
+            redis.flushall()
 
     def clear(self, trades_line: datetime, candles_line: datetime) -> None:
         """Forget every run, and put the retention lines where this one wants them."""

@@ -22,7 +22,7 @@ def compose() -> dict[str, Any]:
 
 
 def test_it_has_the_services_of_the_house(compose: dict[str, Any]) -> None:
-    assert {"database", "redis", "migrate", "web", "worker", "long_worker", "beat"} <= set(
+    assert {"database", "redis", "migrate", "web", "worker", "long_worker", "beat", "feed"} <= set(
         compose["services"]
     )
 
@@ -83,7 +83,7 @@ def test_the_web_servers_variables_are_all_it_needs(compose: dict[str, Any], tmp
     assert env.redis_url(environment) == "redis://redis:6379/0"
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "long_worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "worker", "long_worker", "beat", "feed"])
 def test_whoever_uses_the_database_waits_for_its_tables(compose: dict[str, Any], name: str) -> None:
     waits = compose["services"][name]["depends_on"]
     assert {service: wait["condition"] for service, wait in waits.items()} == {
@@ -135,7 +135,12 @@ def test_there_is_one_beat(compose: dict[str, Any]) -> None:
 
 def test_the_defaults_are_those_of_the_settings(compose: dict[str, Any]) -> None:
     given = compose["services"]["worker"]["environment"]
-    names = ("KRAKEN_CALLS_PER_SECOND", "KRAKEN_CALLS_PER_SECOND_PER_PAIR", "KRAKEN_REST_URL")
+    names = (
+        "KRAKEN_CALLS_PER_SECOND",
+        "KRAKEN_CALLS_PER_SECOND_PER_PAIR",
+        "KRAKEN_REST_URL",
+        "KRAKEN_WEBSOCKET_URL",
+    )
     defaults = {name: given[name].removeprefix(f"${{{name}:-").removesuffix("}") for name in names}
     assert env.krakendata(env.Environment(defaults)) == env.krakendata(env.Environment({}))
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
 from config import env
-from krakendata.historical_provider import Candle, HistoricalDataProvider
+from krakendata.historical_provider import Candle, HistoricalDataProvider, StreamedCandle
 from krakendata.replay.faults import Faults
 from krakendata.validation import Reason
 
@@ -23,7 +24,7 @@ IMAGE_BYTES = 200_000
 
 # Words of the documentation that look like variables and are Django's, Python's or the tests'.
 OTHER_NAMES = {
-    "DATABASES", "INSTALLED_APPS", "KRAKENDATA", "SWALLOWED_BASES", "TIME_ZONE", "USE_TZ", "X_FILE",
+    "CHANNEL_LAYERS", "DATABASES", "INSTALLED_APPS", "KRAKENDATA", "SWALLOWED_BASES", "TIME_ZONE", "USE_TZ", "X_FILE",
     "PAIR_INTERVAL", "PAIR_INTERVAL.csv",
 }  # fmt: skip
 
@@ -160,15 +161,20 @@ def test_the_tables_are_told_column_by_column() -> None:
 
 def test_the_provider_is_told_with_its_arguments_and_fields() -> None:
     text = text_of("reference/provider.md")
-    for name, method in inspect.getmembers(HistoricalDataProvider, inspect.iscoroutinefunction):
+    for name, method in inspect.getmembers(HistoricalDataProvider, inspect.isfunction):
         if name.startswith("_"):
             continue
         plain = [
             parameter.replace(annotation=inspect.Parameter.empty)
             for parameter in list(inspect.signature(method).parameters.values())[1:]
         ]
-        assert f"`await {name}{inspect.Signature(plain)}`".replace("'", '"') in text, name
+        call = f"{name}{inspect.Signature(plain)}".replace("'", '"').replace(
+            "datetime.timedelta", "timedelta"
+        )
+        assert f"`{'await ' if inspect.iscoroutinefunction(method) else ''}{call}`" in text, name
     assert set(Candle._fields) <= set(re.findall(r"`([a-z_]+)`", sections_of(text, "##")["Candle"]))
+    told = set(re.findall(r"`([a-z_]+)`", sections_of(text, "##")["Streamed candles"]))
+    assert {field.name for field in fields(StreamedCandle)} <= told
 
 
 @pytest.mark.parametrize("name", ["docs/room-map.md", "CONTRIBUTING.md"])

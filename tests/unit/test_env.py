@@ -191,6 +191,7 @@ def test_a_pool_smaller_than_its_least_is_refused() -> None:
 def test_the_exchange_is_kraken_at_the_pace_it_recommends() -> None:
     settings = env.krakendata(of())
     assert settings["KRAKEN_REST_URL"] == "https://api.kraken.com"
+    assert settings["KRAKEN_WEBSOCKET_URL"] == "wss://ws.kraken.com/v2"
     assert (settings["KRAKEN_CALLS_PER_SECOND_PER_PAIR"], settings["KRAKEN_CALLS_PER_SECOND"]) == (1, 5)
 
 
@@ -220,6 +221,15 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 def test_an_address_that_is_not_of_a_web_server_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(SettingError, match="^KRAKEN_REST_URL is not the address of a web server") as caught:
         env.krakendata(of(KRAKEN_REST_URL=url))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ws.kraken.com/v2", "https://ws.kraken.com/v2", "wss://me:hunter2@host/v2"])
+def test_an_address_that_is_not_of_a_websocket_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(
+        SettingError, match="^KRAKEN_WEBSOCKET_URL is not the address of a WebSocket"
+    ) as caught:
+        env.krakendata(of(KRAKEN_WEBSOCKET_URL=url))
     assert "hunter2" not in str(caught.value)
 
 

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from krakendata import validation
+from krakendata.fields import horizon_ns
 from krakendata.types import HistoricalCandle, Source, Trade
 from krakendata.validation import (
     Reason,
@@ -443,3 +445,84 @@ def test_trades_recorded_before_ids_existed_are_rejected(samples: Path) -> None:
     answer = json.loads((samples / "rest" / "trades_XBTUSD_2013_six_fields.json").read_text())
     rows = answer["result"]["XXBTZUSD"]
     assert {reason(validate_rest_trade(row, "BTC/USD", NOW)) for row in rows} == {"missing_field"}
+
+
+class LookedAtClosely(dict[str, object]):
+    """What is no plain dict is read field by field."""
+
+
+ODD_NUMBERS = st.one_of(
+    st.decimals(allow_nan=True, allow_infinity=True),
+    st.decimals(places=8, min_value=0, max_value=10**6),
+    st.sampled_from(
+        [
+            Decimal(text)
+            for text in (
+                "0",
+                "-0",
+                "1E-40",
+                "1E-41",
+                "1E19",
+                "1E20",
+                "99999999999999999999",
+                "1e+5",
+                "sNaN",
+                "5E-8",
+            )
+        ]
+        + [Decimal("1.") + Decimal(1).scaleb(-39), Decimal("1" * 60), Decimal("0." + "1" * 41)]
+    ),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.none(),
+    st.booleans(),
+)
+ODD_TIMES = st.one_of(
+    st.sampled_from(
+        [
+            "2026-09-25T17:48:26.844359Z", "2026-09-25T17:48:26Z", "2026-09-25t17:48:26.8z", "2026-09-25T17:48:26.Z",
+            "2026-09-25T17:48:26.1234567899Z", "2026-02-30T00:00:00.1Z", "2026-09-25T17:48:60.1Z",
+            "2013-08-31T23:59:59.9Z",
+            "2099-01-01T00:00:00.1Z", "2026-09-25 17:48:26.8Z", "2026-09-25T17:48:26.8+00:00", "2026-09-25T17:48:26.²Z",
+            "2026-09-25T24:00:00.0Z", "0000-01-01T00:00:00.0Z", "2026-W39-5T17:48:26.0Z", "2026-09-25T17:48:26,8Z", "",
+        ]
+    ),
+    st.text(max_size=30),
+    st.none(),
+    st.integers(),
+)  # fmt: skip
+ODD_TRADES = st.fixed_dictionaries(
+    {},
+    optional={
+        "symbol": st.one_of(
+            st.sampled_from(["BTC/USD", "btc/usd", "X/Y.d", "BTCUSD", "/"]), st.text(max_size=6), st.none()
+        ),
+        "side": st.sampled_from(["buy", "sell", "b", "s", "", " buy", None, 1, "BUY"]),
+        "ord_type": st.sampled_from(["limit", "market", "l", "m", "", None, 2, "stop"]),
+        "price": ODD_NUMBERS,
+        "qty": ODD_NUMBERS,
+        "trade_id": st.one_of(st.integers(-2, 2**64), ODD_NUMBERS, st.sampled_from([2**63 - 1, 2**63])),
+        "timestamp": ODD_TIMES,
+        "misc": st.text(max_size=3),
+    },
+)
+
+
+@given(ODD_TRADES, st.sampled_from([None, frozenset({"BTC/USD"})]))
+def test_the_quick_look_at_a_trade_finds_what_the_close_one_does(
+    changed: dict[str, object], known: frozenset[str] | None
+) -> None:
+    for fields in (changed, WS_TRADE | changed):
+        quick = validate_websocket_trade(fields, NOW, known)
+        close = validate_websocket_trade(LookedAtClosely(fields), NOW, known)
+        if isinstance(close, Rejection):
+            assert isinstance(quick, Rejection)
+            assert (quick.reason, quick.detail) == (close.reason, close.detail)
+        else:
+            # Equal decimals may be written in several ways; both keep the exchange's.
+            assert repr(quick) == repr(close)
+
+
+def test_a_trade_as_it_nearly_always_is_takes_the_quick_look() -> None:
+    assert validation._usual_trade(WS_TRADE, horizon_ns(NOW), None) == validate_websocket_trade(WS_TRADE, NOW)

@@ -2,7 +2,7 @@
 
 Every step looks first whether it is done, so that a second start serves within seconds, and a start after an
 interruption goes on where the first one stopped. While it serves, a replay exchange trades on in a thread of this
-process, and a worker and beat, processes of their own, fetch from it.
+process; a worker, beat and the feed, processes of their own, fetch from it and listen to it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from django.db.models import QuerySet
 from krakendata.ingest.pair_list import refresh_pairs, track_pairs
 from krakendata.kraken.pacers import LocalPacer
 from krakendata.kraken.rest import KrakenRest
-from krakendata.management.children import celery_processes
+from krakendata.management.children import celery_command, child_processes, manage_command
 from krakendata.management.command import INTERRUPTED, database_arguments
 from krakendata.models import Pair, SyncRun
 from krakendata.replay.demo_market import ARCHIVES_AGE, LIMITS, DemoMarket
@@ -40,11 +40,7 @@ ACCOUNT = "admin"
 # 96 bits: nobody guesses it, and it is still typed in a moment.
 PASSWORD_BYTES = 12
 # One process a pair, and one for what is due meanwhile.
-CHILDREN = {
-    "worker": ["worker", "--loglevel", "INFO", "--concurrency", str(len(MARKET_PAIRS) + 1)],
-    # Without a file for its process number, which a killed beat would leave behind.
-    "beat": ["beat", "--loglevel", "INFO", "--pidfile="],
-}
+WORKER_PROCESSES = len(MARKET_PAIRS) + 1
 
 
 class Command(BaseCommand):
@@ -70,12 +66,13 @@ class Command(BaseCommand):
         logs = archives.parent / "logs"
         try:
             self.prepare(archives)
-            with self.exchange(archives, port and EXCHANGE_PORT) as rest_url:
-                self.track(rest_url)
+            with self.exchange(archives, port and EXCHANGE_PORT) as exchange:
+                self.track(exchange.rest_url)
                 self.tell(
-                    f"A worker and beat fetch what the archives lack, and whatever comes; their logs are in {logs}."
+                    "A worker and beat fetch what the archives lack, and a feed hears what is traded; "
+                    f"their logs are in {logs}."
                 )
-                with celery_processes(CHILDREN, variables(rest_url), logs, died=self.tell):
+                with child_processes(children(), variables(exchange), logs, died=self.tell):
                     self.serve(port)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The next start goes on from here.", returncode=INTERRUPTED) from None
@@ -131,8 +128,8 @@ class Command(BaseCommand):
         self.tell(f"Your account, shown this once: {ACCOUNT}, password {password}")
 
     @contextmanager
-    def exchange(self, archives: Path, port: int) -> Iterator[str]:
-        """Let the market of the archives go on behind an address of its own; gives the address."""
+    def exchange(self, archives: Path, port: int) -> Iterator[ReplayServer]:
+        """Let the market of the archives go on behind an address of its own."""
         if not DemoMarket.is_written(archives):
             raise CommandError(
                 f"The archives of this demo's market are gone from {archives}. Begin anew with make clean."
@@ -140,7 +137,7 @@ class Command(BaseCommand):
         exchange = DemoMarket.of_archives(archives).exchange()
         with ReplayServer(exchange, HOST, free_port(port)).in_thread() as server:
             self.tell(f"An exchange that trades on is at {server.rest_url} (KRAKEN_REST_URL).")
-            yield server.rest_url
+            yield server
 
     def track(self, rest_url: str) -> None:
         """Have every pair collected, once: who untracks one later is not contradicted."""
@@ -170,10 +167,21 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def variables(rest_url: str) -> dict[str, str]:
-    """What the worker and beat have to know beside our own environment."""
+def children() -> dict[str, list[str]]:
+    """The processes beside this one, by name."""
     return {
-        "KRAKEN_REST_URL": rest_url,
+        "worker": celery_command("worker", "--loglevel", "INFO", "--concurrency", str(WORKER_PROCESSES)),
+        # Without a file for its process number, which a killed beat would leave behind.
+        "beat": celery_command("beat", "--loglevel", "INFO", "--pidfile="),
+        "feed": manage_command("stream_trades", "--name", "demo"),
+    }
+
+
+def variables(exchange: ReplayServer) -> dict[str, str]:
+    """What they have to know beside our own environment."""
+    return {
+        "KRAKEN_REST_URL": exchange.rest_url,
+        "KRAKEN_WEBSOCKET_URL": exchange.websocket_url,
         "KRAKEN_CALLS_PER_SECOND_PER_PAIR": f"{LIMITS.per_pair:g}",
         "KRAKEN_CALLS_PER_SECOND": f"{LIMITS.per_address:g}",
     }

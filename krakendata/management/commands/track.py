@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from krakendata.errors import NotListed
 from krakendata.ingest.backfill import PARALLEL_PAIRS
 from krakendata.ingest.pair_list import refresh_pairs, track_pairs
-from krakendata.management.command import FAILED, DeedCommand, database_arguments, utc_moment
+from krakendata.management.command import FAILED, MISUSED, DeedCommand, database_arguments, utc_moment
 from krakendata.management.commands.backfill import Command as Backfill
 from krakendata.management.exchange import open_exchange
 from krakendata.management.queueing import QueueAway, backfill_command, has_worker, queue_backfills
@@ -30,6 +30,10 @@ class Command(DeedCommand):
         parser.add_argument(
             "--now", action="store_true", help="fetch the past here, in this process, not by a worker"
         )
+        parser.add_argument(
+            "--candles-only", action="store_true",
+            help="keep the exchange's own 1-minute candles, from now on, and no trades: provisional, never proven",
+        )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.failed: list[str] = []
@@ -39,6 +43,10 @@ class Command(DeedCommand):
 
     async def run(self, **options: Any) -> dict[str, Any]:
         pairs = await self._track(options)
+        if options["candles_only"]:
+            for pair in pairs:
+                self.stdout.write(f"{pair.symbol} is tracked by its candles alone, from now on.")
+            return {"pairs": [pair._asdict() for pair in pairs], "queued": False}
         for pair in pairs:
             since = f"{pair.since:%Y-%m-%d %H:%M} UTC" if pair.since else "its first trade"
             self.stdout.write(f"{pair.symbol} is tracked, from {since} on.")
@@ -50,14 +58,18 @@ class Command(DeedCommand):
         return {"pairs": [pair._asdict() for pair in pairs], "queued": queued}
 
     async def _track(self, options: dict[str, Any]) -> list[TrackedPair]:
-        names, since = options["symbols"], options["since"]
+        names, since, candles_only = options["symbols"], options["since"], options["candles_only"]
+        if candles_only and (since or options["now"]):
+            raise CommandError(
+                "--candles-only collects from now on: without --since and --now.", returncode=MISUSED
+            )
         try:
-            return await track_pairs(database_arguments(), names, since)
+            return await track_pairs(database_arguments(), names, since, candles_only=candles_only)
         except NotListed:
             # Listed since we last asked, perhaps; only the exchange's own list can say no.
             async with open_exchange() as rest:
                 await refresh_pairs(database_arguments(), rest)
-            return await track_pairs(database_arguments(), names, since)
+            return await track_pairs(database_arguments(), names, since, candles_only=candles_only)
 
     async def _backfill(self, pairs: list[TrackedPair]) -> None:
         for since in dict.fromkeys(pair.since for pair in pairs):

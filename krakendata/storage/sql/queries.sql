@@ -121,6 +121,22 @@ SELECT stored, folded, duplicate, replaced FROM merge_staged_candles()
 -- name: rebuild_minute
 SELECT rebuild_minute(%(symbol)s, %(minute)s)
 
+-- name: has_ids_of_runs
+-- Whether the ledger has an id of some runs.
+SELECT EXISTS (SELECT FROM unnest(%(first_ids)s::bigint[], %(last_ids)s::bigint[]) AS n (first_id, last_id)
+               JOIN trade_runs r ON r.symbol = %(symbol)s
+                                AND int8range(r.first_id, r.last_id, '[]') && int8range(n.first_id, n.last_id, '[]'))
+
+-- name: held_trades_beside_others
+-- How many trades are held, where candles or archives without ids lie within a few minutes of the span; else NULL.
+SELECT CASE WHEN EXISTS (SELECT FROM candle_runs WHERE symbol = %(symbol)s AND interval_minutes = 1
+                         AND first_start < %(finish)s::timestamptz + INTERVAL '5 minutes'
+                         AND last_start > %(start)s::timestamptz - INTERVAL '5 minutes')
+              OR EXISTS (SELECT FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0
+                         AND ns_timestamp(first_ns) < %(finish)s::timestamptz + INTERVAL '5 minutes'
+                         AND ns_timestamp(last_ns) > %(start)s::timestamptz - INTERVAL '5 minutes')
+       THEN (SELECT coalesce(sum(trades), 0)::bigint FROM trade_runs WHERE symbol = %(symbol)s) END
+
 -- name: has_given_minutes
 SELECT EXISTS (SELECT FROM candle_runs WHERE symbol = %(symbol)s AND interval_minutes = 1
                                              AND first_start < %(finish)s AND last_start >= %(start)s)
@@ -265,17 +281,17 @@ UPDATE pairs SET status = %(status)s WHERE symbol = ANY (%(symbols)s)
 UPDATE pairs SET status = %(status)s, renamed_to = %(new)s WHERE symbol = %(old)s
 
 -- name: move_tracking
-UPDATE pairs new SET tracked = true, tracked_since = CASE WHEN new.tracked THEN new.tracked_since ELSE old.tracked_since END
+UPDATE pairs new SET tracked = true, candles_only = old.candles_only, tracked_since = CASE WHEN new.tracked THEN new.tracked_since ELSE old.tracked_since END
 FROM pairs old WHERE old.symbol = ANY (%(symbols)s) AND old.tracked AND new.symbol = old.renamed_to
 RETURNING new.symbol
 
 -- name: track_pairs
-UPDATE pairs SET tracked = true,
+UPDATE pairs SET tracked = true, candles_only = %(candles_only)s,
     tracked_since = CASE WHEN tracked THEN coalesce(%(since)s, tracked_since) ELSE %(since)s::timestamptz END
-WHERE symbol = ANY (%(symbols)s) RETURNING symbol, tracked_since
+WHERE symbol = ANY (%(symbols)s) RETURNING symbol, tracked_since, candles_only
 
 -- name: untrack_pairs
-UPDATE pairs SET tracked = false, tracked_since = NULL WHERE symbol = ANY (%(symbols)s) AND tracked RETURNING symbol
+UPDATE pairs SET tracked = false, candles_only = false, tracked_since = NULL WHERE symbol = ANY (%(symbols)s) AND tracked RETURNING symbol
 
 -- name: renamed_pairs
 SELECT symbol, renamed_to FROM pairs WHERE renamed_to IS NOT NULL
@@ -310,7 +326,7 @@ WHERE NOT parameters ? 'untracked'
 UNION ALL
 SELECT p.symbol, p.tracked_since, NULL, true, coalesce(n.id, 0)
 FROM pairs p LEFT JOIN newest n ON n.symbol = p.symbol
-WHERE p.tracked AND p.status NOT IN ('delisted', 'renamed') AND coalesce(n.state, 'done') = 'done'
+WHERE p.tracked AND NOT p.candles_only AND p.status NOT IN ('delisted', 'renamed') AND coalesce(n.state, 'done') = 'done'
   AND NOT EXISTS (SELECT FROM sync_runs r
                   WHERE r.kind = 'backfill' AND r.state = 'done' AND r.parameters ->> 'symbol' = p.symbol
                     AND r.parameters ->> 'until' IS NULL
@@ -382,3 +398,29 @@ SELECT mark_dirty(%(symbol)s, %(start)s, %(end)s)
 -- name: record_finding
 INSERT INTO audit_findings (run_id, symbol, interval_minutes, timestamp, compared_with, differences, healed)
 VALUES (%(run)s, %(symbol)s, %(interval)s, %(timestamp)s, %(compared_with)s, %(differences)s, %(healed)s)
+
+-- name: stage_trades
+SELECT stage_trades()
+
+-- name: copy_staged_trades
+COPY staged_trades (symbol, ns, trade_id, price, volume, side, order_type) FROM STDIN (FORMAT csv)
+
+-- name: copy_staged_live_candles
+COPY staged_candles (symbol, timestamp, open, high, low, close, volume, turnover, trade_count) FROM STDIN (FORMAT csv)
+
+-- name: write_staged_trades
+SELECT symbol, outcome, read, duplicate FROM write_staged_trades(%(source)s)
+
+-- name: write_staged_given_candles
+SELECT stored, duplicate, busy FROM write_staged_given_candles()
+
+-- name: record_trade_checks
+SELECT record_trade_checks(%(symbols)s::text[], %(last_ids)s::bigint[], %(checked_ns)s::bigint[])
+
+-- name: start_feed_session
+INSERT INTO feed_sessions (run_id, name) VALUES (%(run)s, %(name)s) RETURNING id
+
+-- name: keep_feed_session
+UPDATE feed_sessions SET alive_at = now(), run_id = %(run)s, heard_at = %(heard_at)s, symbols = %(symbols)s, statistics = %(statistics)s,
+    ended_at = CASE WHEN %(is_end)s THEN now() END
+WHERE id = %(session)s

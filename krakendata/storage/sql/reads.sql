@@ -1,7 +1,7 @@
 -- What readers ask, each statement under its name. Parameters by name; {view} is one of the all_candles_… views.
 
 -- name: candles_between
--- In the order of historical_provider.Candle.
+-- In the order of types.Candle.
 SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, turnover, first_id, last_id, coarse
 FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
 ORDER BY timestamp
@@ -11,6 +11,31 @@ ORDER BY timestamp
 SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, turnover, first_id, last_id, coarse
 FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
 ORDER BY timestamp DESC LIMIT %(limit)s
+
+-- name: folded_candles_between
+-- As candles_between, above the fence, of the minutes themselves: a rollup that was refreshed before a late trade came is
+-- behind the ledger until the next refresh. The caller has its buckets begin at or after the fence.
+WITH folded AS (
+    SELECT time_bucket(make_interval(mins => %(minutes)s::integer), timestamp) AS timestamp,
+           (array_agg(open ORDER BY timestamp))[1] AS open, max(high) AS high, min(low) AS low,
+           (array_agg(close ORDER BY timestamp DESC))[1] AS close, sum(volume) AS volume,
+           CASE WHEN count(turnover) = count(*) THEN sum(turnover) END AS turnover, sum(trade_count)::bigint AS trade_count,
+           CASE WHEN count(first_id) = count(*) THEN min(first_id) END AS first_id,
+           CASE WHEN count(last_id) = count(*) THEN max(last_id) END AS last_id
+    FROM candles
+    WHERE symbol = %(symbol)s AND interval_minutes = 1 AND timestamp >= %(start)s AND timestamp < %(end)s
+    GROUP BY 1
+)
+SELECT %(symbol)s::text, timestamp, open, high, low, close, volume, turnover / nullif(volume, 0), trade_count, turnover,
+       first_id, last_id, false
+FROM folded
+UNION ALL
+SELECT symbol, timestamp, open, high, low, close, volume, turnover / nullif(volume, 0), trade_count, turnover,
+       first_id, last_id, true
+FROM candles_history h
+WHERE symbol = %(symbol)s AND interval_minutes = %(minutes)s AND coarse AND timestamp >= %(start)s AND timestamp < %(end)s
+  AND NOT EXISTS (SELECT FROM folded f WHERE f.timestamp = h.timestamp)
+ORDER BY 2
 
 -- name: finer_candles_between
 -- Without those that only an archive of the interval has given.
@@ -31,14 +56,18 @@ SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND firs
        (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence
 
 -- name: trade_runs_around
--- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side.
+-- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side: looked for from the newest back,
+-- where most questions are.
 SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
 WHERE symbol = %(symbol)s
   AND first_id >= coalesce((SELECT first_id FROM trade_runs
                             WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
                             ORDER BY first_id DESC LIMIT 1), 1)
   AND first_id <= coalesce((SELECT first_id FROM trade_runs
-                            WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns >= %(end_ns)s
+                            WHERE symbol = %(symbol)s
+                              AND first_id > coalesce((SELECT first_id FROM trade_runs
+                                                       WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns < %(end_ns)s
+                                                       ORDER BY first_id DESC LIMIT 1), 0)
                             ORDER BY first_id LIMIT 1), 9223372036854775807)
 UNION ALL
 SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
@@ -46,6 +75,20 @@ WHERE symbol = %(symbol)s AND first_id < 0 AND first_ns < %(end_ns)s AND last_ns
 
 -- name: answered_ids
 SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
+
+-- name: answered_ids_around
+-- Those between the runs of trade_runs_around, and where these begin with the first one, those before it.
+SELECT first_id, last_id FROM answered_ids
+WHERE symbol = %(symbol)s
+  AND first_id >= coalesce((SELECT first_id FROM trade_runs
+                            WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
+                            ORDER BY first_id DESC LIMIT 1), 1)
+  AND first_id <= coalesce((SELECT first_id FROM trade_runs
+                            WHERE symbol = %(symbol)s
+                              AND first_id > coalesce((SELECT first_id FROM trade_runs
+                                                       WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns < %(end_ns)s
+                                                       ORDER BY first_id DESC LIMIT 1), 0)
+                            ORDER BY first_id LIMIT 1), 9223372036854775807)
 
 -- name: answers
 SELECT first_id, last_id, answer FROM answered_ids WHERE symbol = %(symbol)s ORDER BY first_id
@@ -57,15 +100,18 @@ SELECT timestamp, trade_count, first_id, last_id FROM all_candles_1d WHERE symbo
 -- name: trade_check
 SELECT last_id, checked_ns FROM trade_checks WHERE symbol = %(symbol)s
 
--- name: candle_runs
-SELECT interval_minutes, first_start, last_start FROM candle_runs WHERE symbol = %(symbol)s
+-- name: candle_runs_around
+-- Those that overlap [start_ns, end_ns).
+SELECT interval_minutes, first_start, last_start FROM candle_runs
+WHERE symbol = %(symbol)s AND first_start < ns_timestamp(%(end_ns)s)
+  AND last_start + make_interval(mins => interval_minutes) > ns_timestamp(%(start_ns)s)
 ORDER BY interval_minutes, first_start
 
 -- name: pairs
 SELECT symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals FROM pairs ORDER BY symbol
 
 -- name: tracked_pairs
-SELECT symbol, tracked_since FROM pairs WHERE tracked AND status NOT IN ('delisted', 'renamed') ORDER BY symbol
+SELECT symbol, tracked_since, candles_only FROM pairs WHERE tracked AND status NOT IN ('delisted', 'renamed') ORDER BY symbol
 
 -- name: symbols_with_data
 SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
@@ -150,3 +196,6 @@ ORDER BY timestamp, trade_id LIMIT %(limit)s
 SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
 WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND trade_id > 0
 ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
+
+-- name: newest_ids
+SELECT symbol, max(last_id) FROM trade_runs WHERE first_id > 0 GROUP BY symbol

@@ -1,13 +1,13 @@
-"""`python -m krakendata.management.celery_child …`: celery, which ends in good order when whoever started it is gone.
+"""`python -m krakendata.management.child MODULE …`: `python -m MODULE …`, ended in good order when its parent is gone.
 
 Standard input is a pipe that nobody writes to: its end is that of whoever holds the other side, however it came.
 """
 
 import os
+import runpy
 import signal
+import sys
 import threading
-
-from celery.bin.celery import main
 
 STDIN = 0
 
@@ -21,4 +21,5 @@ def end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
-    main()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

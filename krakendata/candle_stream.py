@@ -1,0 +1,172 @@
+"""The looks that a stream of candles takes at the database, about one a second, for as long as anybody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
+
+from krakendata.candles import bucket_start
+from krakendata.errors import StorageError
+from krakendata.gaps import Coverage, Stretch, coverage_of
+from krakendata.held_candles import held_part, read_newest, read_up_to_date
+from krakendata.storage.pool import Pool
+from krakendata.storage.queries import Bounds, Connection, read_bounds, read_ledger
+from krakendata.stream_progress import StreamedCandle, StreamProgress, widened
+from krakendata.types import Candle, Interval
+
+__all__ = ["PATIENCE", "CandleStream"]
+
+logger = logging.getLogger(__name__)
+
+# The live feed writes every five seconds at the latest: looking more often would find little earlier.
+POLL_SECONDS = 1.0
+
+# The feed and its ledger are ten seconds behind at most; who comes later is away.
+PATIENCE = timedelta(seconds=60)
+
+# A restart takes seconds, an update minutes. Thrown dice keep many streams from coming back at one moment.
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
+
+# So much of the history is folded from its minutes: 43,200, a quarter of a second. Half a year took two seconds.
+# Before that the rollups answer, as they do get_candles.
+FOLDED = timedelta(days=30)
+
+Find = Callable[[Connection], Awaitable[tuple[str, Bounds]]]
+
+
+class CandleStream:
+    """One stream of one symbol's candles.
+
+    `connected` gives the pool or raises NotConnectedError; `find` gives the symbol and its bounds, or raises
+    UnknownSymbol. A connection is borrowed for a look and given back before anything is handed out.
+    """
+
+    def __init__(
+        self,
+        connected: Callable[[], Pool],
+        find: Find,
+        symbol: str,
+        interval: Interval,
+        clock: Callable[[], datetime],
+        *,
+        history: int,
+        patience: timedelta | None,
+        forming: bool,
+    ) -> None:
+        self._connected = connected
+        self._find = find
+        self._symbol = symbol
+        self._interval = interval
+        self._clock = clock
+        self._history = history
+        self._patience = patience
+        self._forming = forming
+        # None before the first look.
+        self._progress: StreamProgress | None = None
+        self._is_away = False
+
+    async def candles(self) -> AsyncGenerator[StreamedCandle, None]:
+        """Look, hand out what there is, wait; without an end."""
+        while True:
+            for each in await self._look_until_answered():
+                yield each
+            has_more = self._progress is not None and self._progress.has_more
+            await asyncio.sleep(0 if has_more else POLL_SECONDS)
+
+    async def _look_until_answered(self) -> list[StreamedCandle]:
+        waits = wait_seconds()
+        while True:
+            try:
+                given = await (self._begin() if self._progress is None else self._look(self._progress))
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                if not self._is_away:
+                    told = (self._symbol, self._interval.name, error)
+                    logger.warning("wait stream symbol=%s interval=%s error=%s", *told)
+                self._is_away = True
+                await asyncio.sleep(next(waits))
+                continue
+            if self._is_away:
+                logger.info("resume stream symbol=%s interval=%s", self._symbol, self._interval.name)
+            self._is_away = False
+            return given
+
+    async def _begin(self) -> list[StreamedCandle]:
+        """The first look: what is past, and from where on to wait."""
+        now = self._clock()
+        closed = bucket_start(now, self._interval.minutes)
+        async with self._connected().connection() as connection:
+            _, bounds = await self._find(connection)
+            if not self._history:
+                self._progress = StreamProgress(self._interval, closed, self._patience)
+                return []
+            # The past is given as it is, whatever the patience; what has only just closed may still be written.
+            waited = PATIENCE if self._patience is None else self._patience
+            surely = bucket_start(now - waited, self._interval.minutes)
+            progress = StreamProgress(self._interval, surely, self._patience)
+            coverage = await self._read_coverage(connection, Stretch(surely, closed), bounds)
+            reached = progress.reach(now, coverage)
+            candles = await self._read_history(connection, reached, bounds)
+            start = candles[0].timestamp if candles else reached
+            progress.position = start
+            coverage = await self._read_coverage(connection, Stretch(start, reached), bounds)
+        self._progress = progress
+        return progress.go_on(reached, coverage, candles)
+
+    async def _look(self, progress: StreamProgress) -> list[StreamedCandle]:
+        pool, now = self._connected(), self._clock()
+        if self._is_away:
+            progress.be_patient_from(now)
+        wanted = progress.wanted(now, self._forming)
+        if wanted is None:
+            return []
+        async with pool.connection() as connection:
+            # One state of the database: the ledger that proves the candles is theirs.
+            bounds = await read_bounds(connection, self._interval, self._symbol)
+            coverage = await self._read_coverage(connection, wanted, bounds)
+            doubtful = progress.reconsidered(coverage)
+            reached = progress.reach(now, coverage)
+            again: list[Candle] = []
+            for stretch in doubtful:
+                again += await self._read(connection, stretch, bounds.fence)
+            candles = await self._read(connection, Stretch(progress.position, reached), bounds.fence)
+            forming: list[Candle] = []
+            if self._forming:
+                bucket = Stretch(reached, reached + self._interval.length)
+                forming = await self._read(connection, bucket, bounds.fence)
+        late = progress.reconsider(doubtful, coverage, again)
+        passed = progress.go_on(reached, coverage, candles)
+        return [*late, *passed, *(each for candle in forming for each in progress.form(candle))]
+
+    async def _read_history(self, connection: Connection, end: datetime, bounds: Bounds) -> list[Candle]:
+        """The newest `history` candles before `end`, oldest first."""
+        asked = Stretch(datetime.min.replace(tzinfo=end.tzinfo), end)
+        held = held_part(self._interval, bounds, asked)
+        rows = await read_newest(connection, self._interval, self._symbol, held, self._history)
+        if not rows:
+            return []
+        stretch = Stretch(Candle.from_row(rows[0]).timestamp, end)
+        folded_from = max(bounds.fence, bucket_start(end - FOLDED, self._interval.minutes))
+        return (await self._read(connection, stretch, folded_from))[-self._history :]
+
+    async def _read(self, connection: Connection, stretch: Stretch, folded_from: datetime) -> list[Candle]:
+        rows = await read_up_to_date(connection, self._interval, self._symbol, stretch, folded_from)
+        return [Candle.from_row(row) for row in rows]
+
+    async def _read_coverage(self, connection: Connection, buckets: Stretch, bounds: Bounds) -> Coverage:
+        asked = widened(buckets)
+        ledger = await read_ledger(connection, self._symbol, asked)
+        kept_from = bounds.fence if self._interval.parent is None else None
+        return coverage_of(asked, ledger, self._interval.minutes, kept_from)
+
+
+def wait_seconds() -> Iterator[float]:
+    """The waits between tries, each up to twice as long as the one before, and a little at random."""
+    longest = FIRST_WAIT
+    while True:
+        yield longest * random.uniform(0.5, 1.0)  # noqa: S311 (a wait, not a secret)
+        longest = min(2 * longest, LONGEST_WAIT)

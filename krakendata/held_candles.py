@@ -1,0 +1,78 @@
+"""Where the candles of a symbol lie, by the ledger, and how its newest ones are found without a scan."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from krakendata.candles import bucket_start
+from krakendata.gaps import Stretch
+from krakendata.storage.queries import Bounds, Connection, Row, read_candles, read_folded_candles
+from krakendata.types import Interval, moment_of, ns_of
+
+__all__ = ["first_bucket", "held_part", "held_range", "read_newest", "read_up_to_date"]
+
+# The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
+# look goes this many times as far back: at most five from 200 minutes to the beginning.
+FIRST_LOOK, FURTHER_LOOK = 2, 16
+# Half-open: the end lies behind the newest trade by the least there is.
+AFTER_LAST = timedelta(microseconds=1)
+
+
+def first_bucket(moment: datetime, interval: Interval) -> datetime:
+    """The first bucket that starts at `moment` or later, in UTC; a naive moment raises ValueError."""
+    in_utc = moment_of(ns_of(moment))
+    floor = bucket_start(in_utc, interval.minutes)
+    return floor if floor == in_utc else floor + interval.length
+
+
+def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
+    """Whole buckets, from the oldest moment in the ledger to the newest; of minutes those still stored."""
+    starts = [moment_of(bounds.first_ns)] if bounds.first_ns is not None else []
+    starts += [bounds.first_start] if bounds.first_start is not None else []
+    ends = [moment_of(bounds.last_ns) + AFTER_LAST] if bounds.last_ns is not None else []
+    ends += [bounds.last_end] if bounds.last_end is not None else []
+    if not starts or not ends:
+        return None
+    start = max(min(starts), bounds.fence) if interval.parent is None else min(starts)
+    found = Stretch(bucket_start(start, interval.minutes), first_bucket(max(ends), interval))
+    return found if found.start < found.end else None
+
+
+def held_part(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
+    """What of `asked` can have rows at all: every query is bounded by the data, at both ends."""
+    held = held_range(interval, bounds)
+    if held is None:
+        return Stretch(asked.end, asked.end)
+    start = max(asked.start, held.start)
+    return Stretch(start, max(start, min(asked.end, held.end)))
+
+
+async def read_newest(
+    connection: Connection, interval: Interval, symbol: str, held: Stretch, limit: int
+) -> Sequence[Row]:
+    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough."""
+    rows: list[Row] = []
+    end, reach = held.end, FIRST_LOOK * limit * interval.length
+    while len(rows) < limit and held.start < end:
+        # Compared as durations: far enough back there is no date to compare with.
+        start = held.start if reach >= end - held.start else end - reach
+        look = Stretch(start, end)
+        rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
+        end, reach = start, FURTHER_LOOK * reach
+    return rows
+
+
+async def read_up_to_date(
+    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, folded_from: datetime
+) -> list[Row]:
+    """The candles that start in `stretch`; those from `folded_from` on as their minutes are, not as last refreshed.
+
+    `folded_from` is the start of a bucket and not below the fence.
+    """
+    line = min(max(stretch.start, folded_from), stretch.end)
+    if interval.parent is None:
+        line = stretch.end
+    older, newer = Stretch(stretch.start, line), Stretch(line, stretch.end)
+    rows = [*await read_candles(connection, interval, symbol, older)] if older.start < older.end else []
+    if newer.start < newer.end:
+        rows += await read_folded_candles(connection, interval, symbol, newer)
+    return rows

@@ -1,0 +1,52 @@
+"""A login that ends while its client listens: the client is turned away within minutes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from config.asgi import application
+from krakendata import consumers
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def log_in(name: str) -> str:
+    client = Client()
+    client.force_login(User.objects.create_superuser(name))
+    return client.cookies["sessionid"].value
+
+
+async def connected(name: str) -> tuple[WebsocketCommunicator, str]:
+    key = await database_sync_to_async(log_in)(name)
+    headers = [(b"cookie", f"sessionid={key}".encode()), (b"host", b"localhost")]
+    communicator = WebsocketCommunicator(application, "/live/", headers)
+    assert (await communicator.connect())[0]
+    await communicator.send_to('{"method":"ping"}')
+    assert "pong" in await communicator.receive_from(timeout=5)
+    return communicator, key
+
+
+async def test_who_logs_out_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.2)
+    communicator, key = await connected("leaver")
+    store = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    assert await communicator.receive_nothing(timeout=0.5)
+    await database_sync_to_async(store.flush)()
+    assert "login has ended" in await communicator.receive_from(timeout=5)
+    assert (await communicator.receive_output(timeout=5))["code"] == consumers.NOT_LOGGED_IN
+    await communicator.disconnect()
+
+
+async def test_who_is_staff_no_more_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.2)
+    communicator, _ = await connected("dismissed")
+    await User.objects.filter(username="dismissed").aupdate(is_staff=False)
+    assert "login has ended" in await communicator.receive_from(timeout=5)
+    await communicator.disconnect()
