@@ -16,7 +16,7 @@ from krakendata.consumers import TradeConsumer
 from krakendata.ingest.live import LiveFeed
 from krakendata.ingest.writer import DatabaseWriter
 from krakendata.kraken.websocket import KrakenWebSocket, Timing
-from krakendata.live.announcer import Announcer
+from krakendata.live.announcer import Announcer, Heard
 from krakendata.management.command import DeedCommand, database_arguments
 from krakendata.management.exchange import open_exchange
 from krakendata.options import max_rejects_kept, websocket_url
@@ -66,18 +66,9 @@ class Command(DeedCommand):
                 name=name, symbols=symbols, max_rejects_kept=max_rejects_kept(),
             )  # fmt: skip
 
-            heard_at: datetime | None = None
-
-            def heard() -> tuple[datetime | None, Collection[str]]:
-                nonlocal heard_at
-                if not feed.connected or socket.heard is None:
-                    return None, ()
-                # Candles close by it: what was heard before has to be on its way already.
-                if not feed.is_behind and queue.empty():
-                    heard_at = socket.heard.at
-                return heard_at, feed.subscribed
-
-            announcer = await stack.enter_async_context(Announcer(get_channel_layer(), name, heard))
+            announcer = await stack.enter_async_context(
+                Announcer(get_channel_layer(), name, heard_by(feed, socket, queue))
+            )
             consumer = TradeConsumer.as_asgi(writer=writer, announcer=announcer)
             consuming = asyncio.create_task(consumer({"type": "channel"}, queue.get, _say_nothing))
             await self._feed(feed, writer, consuming)
@@ -124,6 +115,22 @@ class Command(DeedCommand):
         async with connect(database_arguments()) as connection:
             known = Symbols(await read_pairs(connection))
         return frozenset(known.resolve(name) for name in names)
+
+
+def heard_by(feed: LiveFeed, socket: KrakenWebSocket, queue: asyncio.Queue[dict[str, Any]]) -> Heard:
+    """What the pulse says: until when all that was heard is on its way, and of which symbols."""
+    heard_at: datetime | None = None
+
+    def heard() -> tuple[datetime | None, Collection[str]]:
+        nonlocal heard_at
+        if not feed.connected or socket.heard is None:
+            return None, ()
+        # Candles close by it: what still waits here was heard before, and may belong to them.
+        if not feed.is_behind and queue.empty():
+            heard_at = socket.heard.at
+        return heard_at, feed.subscribed
+
+    return heard
 
 
 def _told(feed: LiveFeed) -> str:
