@@ -428,6 +428,8 @@ SUBSCRIBERS = 200
 # What the kernels of both sides hold for a stuck client is up to 4 MB, an outbox as much: this is more.
 ROUNDS, TRADES_A_ROUND = 40, 2_500
 MAX_GROWTH = 60_000_000
+# What the client's own kernel had taken in already.
+MOST_BEFORE_A_RESET = 500_000
 
 
 async def test_200_subscribers_are_served_while_one_of_them_is_stuck(server: LiveServer, feed: Feed) -> None:
@@ -456,9 +458,11 @@ async def test_200_subscribers_are_served_while_one_of_them_is_stuck(server: Liv
         for task in listening:
             assert_is_fold(task.result(), stored + live)
         await asyncio.sleep(CUT_SECONDS + 2)
-        # Not closed in good order, behind what the kernel holds, but reset: nothing of it is left in the server.
+        # Not closed in good order, behind all that the server's kernel held, but reset: nothing of it is left there.
+        received = 0
         with pytest.raises(ConnectionResetError):
-            stuck.recv(1 << 16)
+            while received < MOST_BEFORE_A_RESET:
+                received += len(stuck.recv(1 << 16))
 
 
 async def is_subscribed(stuck: socket.socket) -> None:
@@ -501,6 +505,10 @@ def stuck_socket(server: LiveServer, *symbols: str) -> socket.socket:
         f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", f"Cookie: {server.cookie()}", "", "",
     ]  # fmt: skip
     stuck.sendall("\r\n".join(lines).encode())
+    # uvicorn loses what comes in one piece with the handshake: a busy one did not hear the subscriptions.
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += stuck.recv(1)
     for channel, symbol in zip(("candles", "trades"), symbols, strict=True):
         asked = {"method": "subscribe", "params": {"channel": channel, "symbol": [symbol]}}
         stuck.sendall(masked(json.dumps(asked).encode()))
