@@ -152,11 +152,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
             # A request has thousands of names: others have their turn between.
             await asyncio.sleep(0)
             try:
-                topic = hub().topic(request, name, find_closest=unknown < MAX_CLOSEST_LOOKED_FOR)
+                topic = await hub().topic(request, name, find_closest=unknown < MAX_CLOSEST_LOOKED_FOR)
             except BadRequest as error:
                 unknown += 1
                 outbox.put(refused(request.method, error, request.req_id))
                 continue
+            except StorageError as error:
+                # The same for every other name, after as long a wait each.
+                raise BadRequest(f"{error} Try again in a moment.") from error
             try:
                 if request.method == "subscribe":
                     await self._subscribe(request, topic, outbox)

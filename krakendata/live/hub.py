@@ -37,7 +37,7 @@ from krakendata.live_messages import (
     trades_of,
 )
 from krakendata.management.command import database_arguments
-from krakendata.types import Symbols, ns_of
+from krakendata.types import ns_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Hub:
         self._provider: HistoricalDataProvider | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._guard = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._is_listening = asyncio.Event()
         self._clients: set[Outbox] = set()
         self._shared: dict[Topic, Shared] = {}
@@ -106,10 +107,12 @@ class Hub:
             if not self._clients:
                 await self._stop()
 
-    def topic(self, request: Request, name: str, *, find_closest: bool = True) -> Topic:
-        """What the client means by a name; raises BadRequest, with the closest names if wanted."""
-        provider = self._provider
-        return topic_of(request, name, provider.symbols if provider else Symbols(), find_closest=find_closest)
+    async def topic(self, request: Request, name: str, *, find_closest: bool = True) -> Topic:
+        """What the client means by a name, by the list of pairs; with the closest names if wanted.
+
+        Raises BadRequest, and StorageError while the list cannot be read.
+        """
+        return topic_of(request, name, (await self._open()).symbols, find_closest=find_closest)
 
     async def subscribe(self, outbox: Outbox, topic: Topic, request: Request) -> None:
         """Have the client told of a topic: yes, then the past, then what comes.
@@ -156,7 +159,8 @@ class Hub:
                 del self._by_symbol[topic.symbol]
 
     async def _open(self) -> HistoricalDataProvider:
-        async with self._guard:
+        # A lock of its own: while the database is away, clients come and go.
+        async with self._opening:
             if self._provider is None:
                 provider = HistoricalDataProvider(
                     self._database, min_size=1, max_size=MAX_CONNECTIONS, clock=clock_of_readers
