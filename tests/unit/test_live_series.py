@@ -415,7 +415,7 @@ class Course:
         # What the network loses is fetched by REST, and is in the database later; the tape has what was heard.
         heard: list[Trade] = []
         series = CandleSeries(SYMBOL, self.interval, 1000)
-        now = self.trades[begin - 1].ns if begin else START_NS
+        now = max((each.ns for each in self.trades[:begin]), default=START_NS)
         series.load(stored.snapshot(), [], now, is_fresh=False, is_late=False)
         client = Client(series.newest(1000))
         place = begin
