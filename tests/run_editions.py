@@ -20,6 +20,10 @@ ONCE = [
 ]
 NOTHING_COLLECTED = 5
 
+# Many tests wait for processes and clocks, so two at a time take little more than half as long. A file's tests stay
+# together: they share what they have started. `-n0` among the arguments runs one after the other.
+SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
+
 
 def main(arguments: list[str]) -> int:
     """Say which editions run and which do not and why, run them, say how each went; 1 when any failed."""
@@ -42,7 +46,8 @@ def run(place: Place, arguments: list[str]) -> tuple[int, dict[str, int]]:
     with tempfile.TemporaryDirectory() as directory:
         summary = Path(directory) / "summary.json"
         environment = {**os.environ, "TEST_EDITION": place.edition, "TEST_SUMMARY_FILE": str(summary)}
-        process = subprocess.Popen([sys.executable, "-m", "pytest", *skipped, *arguments], env=environment)
+        command = [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, *skipped, *arguments]
+        process = subprocess.Popen(command, env=environment)
         try:
             code = process.wait()
         except KeyboardInterrupt:

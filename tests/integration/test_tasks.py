@@ -242,7 +242,8 @@ def test_a_long_backfill_is_done_in_shares(shop: Open, exchange: ReplayExchange)
         wait_until(lambda: "done" in opened.states(BTC), "the end of the backfill")
         *shares, last = opened.states(BTC)
         assert len(shares) >= 2
-        assert set(shares) == {"stopped"}
+        # On a busy machine a share's last page can outlast its grace; then it is cancelled, which loses nothing either.
+        assert set(shares) <= {"stopped", "interrupted"}
         assert last == "done"
         assert_whole(opened, exchange, BTC)
 
