@@ -36,6 +36,8 @@ DATABASE_URL_EXAMPLE = (
 )
 KRAKEN_REST_URL = "https://api.kraken.com"
 KRAKEN_WEBSOCKET_URL = "wss://ws.kraken.com/v2"
+# The customer's (design.md section 6): a reader of the database is no further behind than this.
+LIVE_FLUSH_EVERY = timedelta(seconds=5)
 # Long enough that a share's first calls do not count, short enough that pairs take turns and nobody waits for long.
 WORKER_SHARE = timedelta(minutes=10)
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -227,7 +229,23 @@ def krakendata(env: Environment) -> dict[str, Any]:
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
     jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
-    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env), **_worker(env)}
+    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env), **_live(env), **_worker(env)}
+
+
+def _live(env: Environment) -> dict[str, int | timedelta]:
+    """Give how much a feed keeps of what is not written yet, and what calls for writing it."""
+    numbers = {
+        "LIVE_BUFFER_TRADES": env.whole_number("LIVE_BUFFER_TRADES", 10_000, least=1),
+        "LIVE_BUFFER_CANDLES": env.whole_number("LIVE_BUFFER_CANDLES", 1_000, least=1),
+        "LIVE_FLUSH_TRADES": env.whole_number("LIVE_FLUSH_TRADES", 100, least=1),
+        "LIVE_FLUSH_CANDLES": env.whole_number("LIVE_FLUSH_CANDLES", 10, least=1),
+    }
+    for kind in ("TRADES", "CANDLES"):
+        if numbers[f"LIVE_FLUSH_{kind}"] > numbers[f"LIVE_BUFFER_{kind}"]:
+            raise SettingError(
+                f"LIVE_FLUSH_{kind} is above LIVE_BUFFER_{kind}: so many never wait. Lower the one or raise the other."
+            )
+    return {**numbers, "LIVE_FLUSH_EVERY": env.duration("LIVE_FLUSH_EVERY", LIVE_FLUSH_EVERY)}
 
 
 def _worker(env: Environment) -> dict[str, timedelta | Path]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
+from krakendata.ingest.writer import BufferLimits
 from krakendata.kraken.pacing import Limits
 from krakendata.kraken.rest import KRAKEN
 from krakendata.kraken.websocket import KRAKEN as KRAKEN_SOCKET
@@ -50,6 +51,20 @@ def websocket_url() -> str:
 def max_rejects_kept() -> int:
     """How many rejected records are kept per run and reason."""
     return int(options().get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT))
+
+
+def buffer_limits() -> BufferLimits:
+    """How much a feed keeps of what is not written yet, and what calls for writing it."""
+    given = options()
+    defaults = BufferLimits()
+    every: timedelta = given.get("LIVE_FLUSH_EVERY", timedelta(seconds=defaults.flush_seconds))
+    return BufferLimits(
+        trades=given.get("LIVE_BUFFER_TRADES", defaults.trades),
+        candles=given.get("LIVE_BUFFER_CANDLES", defaults.candles),
+        flush_trades=given.get("LIVE_FLUSH_TRADES", defaults.flush_trades),
+        flush_candles=given.get("LIVE_FLUSH_CANDLES", defaults.flush_candles),
+        flush_seconds=every.total_seconds(),
+    )
 
 
 def call_limits() -> Limits:

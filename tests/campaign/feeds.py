@@ -18,7 +18,7 @@ from psycopg import sql
 
 from config import env
 from krakendata.storage.conninfo import arguments_from_url
-from tests.campaign.hurried_feed import BUFFER_VARIABLE, HURRIED_FEED_PROGRAM
+from tests.campaign.hurried_feed import HURRIED_FEED_PROGRAM
 from tests.campaign.live_plan import LivePlan
 from tests.campaign.servers import Ground
 from tests.fix_trading import Replay
@@ -157,7 +157,9 @@ class Feeds:
             "KRAKEN_REST_URL": self.replay.server.rest_url,
             "KRAKEN_WEBSOCKET_URL": self.replay.server.websocket_url,
             "MAX_REJECTS_KEPT": str(self.plan.rejects_kept),
-            BUFFER_VARIABLE: str(self.plan.buffer),
+            "LIVE_BUFFER_TRADES": str(self.plan.buffer),
+            "LIVE_FLUSH_TRADES": str(max(self.plan.buffer // 5, 1)),
+            "LIVE_FLUSH_EVERY": "1s",
         }
 
 

@@ -151,6 +151,18 @@ def test_the_defaults_are_the_customers() -> None:
     assert (settings["COMPRESS_TRADES_AFTER_DAYS"], settings["COMPRESS_CANDLES_AFTER_DAYS"]) == (7, 30)
 
 
+def test_the_limits_of_the_live_buffer_are_the_customers() -> None:
+    settings = env.krakendata(of())
+    assert (settings["LIVE_BUFFER_TRADES"], settings["LIVE_BUFFER_CANDLES"]) == (10_000, 1_000)
+    assert (settings["LIVE_FLUSH_TRADES"], settings["LIVE_FLUSH_CANDLES"]) == (100, 10)
+    assert settings["LIVE_FLUSH_EVERY"] == timedelta(seconds=5)
+
+
+def test_a_flush_of_more_than_the_buffer_holds_is_refused() -> None:
+    with pytest.raises(SettingError, match="^LIVE_FLUSH_TRADES is above LIVE_BUFFER_TRADES"):
+        env.krakendata(of(LIVE_BUFFER_TRADES="50"))
+
+
 def test_the_refresh_of_5m_is_the_customers() -> None:
     settings = env.krakendata(of())
     window = [settings[f"REFRESH_5M_{edge}"] for edge in ("START", "END", "EVERY")]

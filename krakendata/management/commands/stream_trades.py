@@ -1,6 +1,7 @@
 """`manage.py stream_trades`: the exchange's socket into the database, until it is asked to end."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket as network
@@ -19,10 +20,12 @@ from krakendata.kraken.websocket import KrakenWebSocket, Timing
 from krakendata.live.announcer import Announcer, Heard
 from krakendata.management.command import DeedCommand, database_arguments
 from krakendata.management.exchange import open_exchange
-from krakendata.options import max_rejects_kept, websocket_url
+from krakendata.options import buffer_limits, max_rejects_kept, websocket_url
 from krakendata.storage.queries import read_pairs
 from krakendata.storage.sessions import connect
 from krakendata.types import Symbols
+
+logger = logging.getLogger(__name__)
 
 # Messages that wait for the consumer: each holds all that came while the one before it was handed over.
 MAX_WAITING = 4
@@ -32,6 +35,10 @@ PING_SECONDS = 2.0
 
 # A line of what was heard and written.
 TOLD_SECONDS = 10.0
+
+# A service manager kills after ten seconds. Whoever writes gives up before (ingest/writer.py), but a frozen server
+# neither takes nor refuses what is said to it, and no connection to it can be closed in good order.
+LEAVE_SECONDS = 9.0
 
 
 class Command(DeedCommand):
@@ -53,8 +60,11 @@ class Command(DeedCommand):
         async with AsyncExitStack() as stack:
             writer = await stack.enter_async_context(
                 DatabaseWriter(
-                    database_arguments(), max_rejects_kept=max_rejects_kept(), facts={"feed": name}
-                )
+                    database_arguments(),
+                    limits=buffer_limits(),
+                    max_rejects_kept=max_rejects_kept(),
+                    facts={"feed": name},
+                )  # fmt: skip
             )
             rest = await stack.enter_async_context(open_exchange())
             socket = await stack.enter_async_context(
@@ -93,6 +103,7 @@ class Command(DeedCommand):
             await asyncio.wait([running, stopping, consuming], return_when=asyncio.FIRST_COMPLETED)
         finally:
             writer.expect_end()
+            loop.call_later(LEAVE_SECONDS, _leave)
             for task in (running, telling, stopping):
                 task.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -142,6 +153,15 @@ def _told(feed: LiveFeed) -> str:
         f"{trades['rejected']:,} rejected, {trades['dropped']:,} dropped; {candles['stored']:,} candles stored; "
         f"{facts['seconds_behind']:.1f} s behind."
     )
+
+
+def _leave() -> None:
+    """End now: what is not written is for the next feed to ask for."""
+    logger.error(
+        "The database does not answer: left without it. What was not written is asked for at the next start."
+    )
+    logging.shutdown()
+    os._exit(1)
 
 
 async def _say_nothing(message: Any) -> None:
