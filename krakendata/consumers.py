@@ -209,17 +209,24 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.scope["cut"]()
 
     async def _look_at_login(self) -> None:
-        """Turn the client away once its session is over, or its user staff no more."""
+        """Turn the client away once its session is over, its user staff no more, or it listens to what it may not."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             try:
-                is_staff = await database_sync_to_async(is_staff_session)(self.scope["session"].session_key)
+                allowed = await database_sync_to_async(allowed_in_session)(self.scope["session"].session_key)
             except Error:
                 # The database is away: nothing is told meanwhile that is not known already.
                 continue
-            if not is_staff:
+            if allowed is None:
                 with suppress(OSError):
                     await self._turn_away(NOT_LOGGED_IN, "Your login has ended. Log in to the admin again.")
+                return
+            self._allowed = allowed
+            if any(topic.channel not in allowed for topic in self._topics):
+                with suppress(OSError):
+                    await self._turn_away(
+                        NOT_ALLOWED, "You may not view all of this any more; ask an administrator."
+                    )
                 return
 
     async def _turn_away(self, code: int, sentence: str) -> None:
@@ -227,11 +234,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
 
-def is_staff_session(session_key: str) -> bool:
-    """Whether a session still is one of somebody who may listen."""
+def allowed_in_session(session_key: str) -> set[str] | None:
+    """The channels that the session's user may listen to; None where it is not one of the staff's any more."""
     store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user: Any = get_user(cast(HttpRequest, SimpleNamespace(session=store)))
-    return bool(user.is_authenticated and user.is_staff)
+    return allowed_channels(user) if user.is_authenticated and user.is_staff else None
 
 
 def allowed_channels(user: Any) -> set[str]:
