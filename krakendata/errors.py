@@ -7,6 +7,8 @@
         UnknownInterval (ValueError)            name; lists the known ones
         NotListed (ValueError)                  name; the exchange lists no such pair, or lists it no more
         NothingStored (ValueError)              name; nothing of the pair is stored in that time
+        NotExact (ValueError)                   a number has more digits than an exact column holds
+        NotInstalled (ImportError)              package; says what to install
         KrakenError                             the exchange
             Unavailable *                       no answer, or not one of the API's
             RateLimited *                       retry_after: seconds, or None when it did not say
@@ -33,6 +35,8 @@ __all__ = [
     "KrakenDataError",
     "KrakenError",
     "NotConnectedError",
+    "NotExact",
+    "NotInstalled",
     "NotListed",
     "NothingStored",
     "RateLimited",
@@ -104,6 +108,19 @@ class NothingStored(KrakenDataError, ValueError):
         self.name = name
         told = f"Nothing of {name} is stored in that time: manage.py coverage {name} shows what is."
         super().__init__(None if name is None else told)
+
+
+class NotExact(KrakenDataError, ValueError):
+    """A number has more than 18 decimals, or 20 digits before the point: ask for floats, or for candles as objects."""
+
+
+class NotInstalled(KrakenDataError, ImportError):
+    """A package that krakendata runs without is not installed."""
+
+    def __init__(self, package: str | None = None) -> None:
+        self.package = package
+        told = f"{package} is not installed: pip install 'krakendata[{package}]'."
+        super().__init__(None if package is None else told)
 
 
 class KrakenError(KrakenDataError):

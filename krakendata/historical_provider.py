@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self, overload
 
+import pyarrow as pa
+
 from krakendata.candle_stream import PATIENCE, CandleStream
 from krakendata.candles import bucket_start
 from krakendata.certificate import Certificate, certify
+from krakendata.columns.lines import CANDLE_COLUMNS, TRADE_COLUMNS, schema_of
+from krakendata.columns.reading import ROWS, candle_tables, trade_tables
+from krakendata.columns.tables import CandleColumns, TradeColumns
 from krakendata.errors import NotConnectedError, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.gaps import CandleRun, Coverage, Ledger, Stretch, coverage_of
 from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, first_bucket, held_part, held_range, read_newest
+from krakendata.storage.ledger import read_lines
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
 from krakendata.storage.queries import (
     Bounds,
@@ -241,6 +247,104 @@ class HistoricalDataProvider:
         )
         return Trades(name, tuple(sorted(trades, key=lambda trade: trade.trade_id)), ledger)
 
+    async def get_candle_columns(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        include_open: bool = False,
+    ) -> CandleColumns:
+        """The candles that start in [start, end) as columns: for Arrow, Polars, pandas, NumPy.
+
+        The rows of get_candles without an object per cell. `columns` names those wanted, the time always among them;
+        fewer are faster. Numbers are float64, with `exact` decimal128(38, 18); NotExact where one has more digits.
+        """
+        pool, wanted = self._connected(), interval_of(interval)
+        schema = schema_of(CANDLE_COLUMNS, columns, exact=exact)
+        asked = self._asked(wanted, start, end, include_open)
+        async with pool.connection() as connection:
+            whole, held = await self._candle_columns(connection, symbol, wanted, asked, schema)
+            pieces = candle_tables(connection, wanted, whole.symbol, held, schema, ROWS)
+            tables = [table async for _, table in pieces]
+        return replace(whole, table=pa.concat_tables(tables))
+
+    async def iter_candle_columns(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        include_open: bool = False,
+        rows: int = ROWS,
+    ) -> AsyncGenerator[CandleColumns, None]:
+        """The same in pieces of up to `rows` candles, of one state of the database: any length in bounded memory.
+
+        The coverages of the pieces make up that of the whole. It holds a connection as long as it runs: an iterator
+        left early should be closed (contextlib.aclosing).
+        """
+        pool, wanted = self._connected(), interval_of(interval)
+        schema = schema_of(CANDLE_COLUMNS, columns, exact=exact)
+        asked = self._asked(wanted, start, end, include_open)
+        async with pool.connection() as connection:
+            whole, held = await self._candle_columns(connection, symbol, wanted, asked, schema)
+            begin = asked.start
+            async for part, table in candle_tables(
+                connection, wanted, whole.symbol, held, schema, _checked(rows)
+            ):
+                reached = asked.end if part.end == held.end else part.end
+                yield replace(whole, table=table, coverage=whole.coverage.within(Stretch(begin, reached)))
+                begin = reached
+
+    async def get_trade_columns(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+    ) -> TradeColumns:
+        """The stored trades of [start, end) as columns, by time and, within one time, by id; up to now without an end.
+
+        `columns` and `exact` as above. What retention has dropped is a hole in their coverage.
+        """
+        pool = self._connected()
+        schema = schema_of(TRADE_COLUMNS, columns, exact=exact)
+        asked = self._asked_time(start, end)
+        async with pool.connection() as connection:
+            whole, held = await self._trade_columns(connection, symbol, asked, schema)
+            pieces = trade_tables(connection, whole.symbol, held, schema, ROWS)
+            tables = [table async for _, table in pieces]
+        return replace(whole, table=pa.concat_tables(tables))
+
+    async def iter_trade_columns(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        rows: int = ROWS,
+    ) -> AsyncGenerator[TradeColumns, None]:
+        """The same in pieces of up to `rows` trades, as iter_candle_columns gives candles."""
+        pool = self._connected()
+        schema = schema_of(TRADE_COLUMNS, columns, exact=exact)
+        asked = self._asked_time(start, end)
+        async with pool.connection() as connection:
+            whole, held = await self._trade_columns(connection, symbol, asked, schema)
+            begin = asked.start
+            async for part, table in trade_tables(connection, whole.symbol, held, schema, _checked(rows)):
+                yield replace(whole, table=table, coverage=whole.coverage.within(Stretch(begin, part.end)))
+                begin = part.end
+
     def stream_candles(
         self,
         symbol: str,
@@ -340,6 +444,35 @@ class HistoricalDataProvider:
         first = first_bucket(start or KRAKEN_OPENED, interval)
         return Stretch(min(first, last), last)
 
+    def _asked_time(self, start: datetime | None, end: datetime | None) -> Stretch:
+        """[start, end) to the microsecond; from Kraken's beginning, up to now."""
+        if start is not None and end is not None and start > end:
+            raise ValueError(f"start ({start}) is after end ({end}).")
+        last = self._clock() if end is None else moment_of(ns_of(end))
+        return Stretch(min(last, KRAKEN_OPENED if start is None else moment_of(ns_of(start))), last)
+
+    async def _candle_columns(
+        self, connection: Connection, symbol: str, interval: Interval, asked: Stretch, schema: pa.Schema
+    ) -> tuple[CandleColumns, Stretch]:
+        """The answer without its rows, and where these can be."""
+        name, bounds = await self._find(connection, symbol, interval)
+        ledger = await read_ledger(connection, name, asked)
+        kept_from = bounds.fence if interval.parent is None else None
+        coverage = coverage_of(asked, ledger, interval.minutes, kept_from)
+        whole = CandleColumns(name, coverage, schema.empty_table(), ledger, interval)
+        return whole, held_part(interval, bounds, asked)
+
+    async def _trade_columns(
+        self, connection: Connection, symbol: str, asked: Stretch, schema: pa.Schema
+    ) -> tuple[TradeColumns, Stretch]:
+        """Likewise. Candle archives have no trades, and before a line of their own none are stored."""
+        name, _ = await self._find(connection, symbol, interval_of(1))
+        line = (await read_lines(connection)).trades
+        ledger = replace(await read_ledger(connection, name, asked), candle_runs=())
+        coverage = coverage_of(asked, ledger, kept_from=line)
+        whole = TradeColumns(name, coverage, schema.empty_table(), ledger)
+        return whole, Stretch(min(max(asked.start, line), asked.end), asked.end)
+
     async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
         """The symbol called `name` and where its data lie; an unheard-of one raises UnknownSymbol."""
         symbols = self._symbols or Symbols()
@@ -359,6 +492,12 @@ class HistoricalDataProvider:
         known = sorted(listed.union(await read_symbols_with_data(connection)))
         closest = difflib.get_close_matches(name.upper(), known, n=CLOSEST_NAMED)
         return UnknownSymbol(name, closest or known[:CLOSEST_NAMED])
+
+
+def _checked(rows: int) -> int:
+    if rows < 1:
+        raise ValueError(f"rows is {rows}; it has to be at least 1.")
+    return rows
 
 
 async def _read_newest_trades(
