@@ -15,7 +15,8 @@ from krakendata.certificate import Certificate, certify
 from krakendata.errors import NotConnectedError, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.gaps import CandleRun, Coverage, Ledger, Stretch, coverage_of
-from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, first_bucket, held_part, held_range, read_newest
+from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, held_part, held_range, read_newest
+from krakendata.intervals import first_bucket
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
 from krakendata.storage.queries import (
     Bounds,
