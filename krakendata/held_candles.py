@@ -3,25 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from krakendata.candles import bucket_start
 from krakendata.gaps import Stretch
+from krakendata.intervals import base_of, bucket_of, first_bucket, longest
 from krakendata.storage.queries import Bounds, Connection, Row, read_candles, read_folded_candles
-from krakendata.types import Interval, moment_of, ns_of
+from krakendata.types import Interval, moment_of
 
-__all__ = ["first_bucket", "held_part", "held_range", "read_newest", "read_up_to_date"]
+__all__ = ["held_part", "held_range", "read_newest", "read_up_to_date"]
 
 # The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
 # look goes this many times as far back: at most five from 200 minutes to the beginning.
 FIRST_LOOK, FURTHER_LOOK = 2, 16
 # Half-open: the end lies behind the newest trade by the least there is.
 AFTER_LAST = timedelta(microseconds=1)
-
-
-def first_bucket(moment: datetime, interval: Interval) -> datetime:
-    """The first bucket that starts at `moment` or later, in UTC; a naive moment raises ValueError."""
-    in_utc = moment_of(ns_of(moment))
-    floor = bucket_start(in_utc, interval.minutes)
-    return floor if floor == in_utc else floor + interval.length
 
 
 def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
@@ -32,8 +25,8 @@ def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
     ends += [bounds.last_end] if bounds.last_end is not None else []
     if not starts or not ends:
         return None
-    start = max(min(starts), bounds.fence) if interval.parent is None else min(starts)
-    found = Stretch(bucket_start(start, interval.minutes), first_bucket(max(ends), interval))
+    start = max(min(starts), bounds.fence) if base_of(interval).parent is None else min(starts)
+    found = Stretch(bucket_of(start, interval), first_bucket(max(ends), interval))
     return found if found.start < found.end else None
 
 
@@ -51,7 +44,7 @@ async def read_newest(
 ) -> Sequence[Row]:
     """The newest `limit` rows of `held`, oldest first, looking further back until there are enough."""
     rows: list[Row] = []
-    end, reach = held.end, FIRST_LOOK * limit * interval.length
+    end, reach = held.end, FIRST_LOOK * limit * longest(interval)
     while len(rows) < limit and held.start < end:
         # Compared as durations: far enough back there is no date to compare with.
         start = held.start if reach >= end - held.start else end - reach

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Self, overload
 
 import pyarrow as pa
@@ -15,12 +16,13 @@ from krakendata.candle_stream import PATIENCE, CandleStream
 from krakendata.candles import bucket_start
 from krakendata.certificate import Certificate, certify
 from krakendata.columns.lines import CANDLE_COLUMNS, TRADE_COLUMNS, schema_of
-from krakendata.columns.reading import ROWS, candle_tables, trade_tables
+from krakendata.columns.reading import ROWS, candle_tables, trade_tables, windows
 from krakendata.columns.tables import CandleColumns, TradeColumns
 from krakendata.errors import NotConnectedError, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.gaps import CandleRun, Coverage, Ledger, Stretch, coverage_of
-from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, first_bucket, held_part, held_range, read_newest
+from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, held_part, held_range, read_newest
+from krakendata.intervals import first_bucket
 from krakendata.storage.ledger import read_lines
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
 from krakendata.storage.queries import (
@@ -38,6 +40,7 @@ from krakendata.storage.queries import (
     read_symbols_with_data,
     read_sync_status,
 )
+from krakendata.storage.selections import select_candles
 from krakendata.stream_progress import StreamedCandle
 from krakendata.types import Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
 
@@ -268,7 +271,8 @@ class HistoricalDataProvider:
         asked = self._asked(wanted, start, end, include_open)
         async with pool.connection() as connection:
             whole, held = await self._candle_columns(connection, symbol, wanted, asked, schema)
-            pieces = candle_tables(connection, wanted, whole.symbol, held, schema, ROWS)
+            select = partial(select_candles, wanted, whole.symbol)
+            pieces = candle_tables(connection, select, windows(held, wanted, ROWS), schema)
             tables = [table async for _, table in pieces]
         return replace(whole, table=pa.concat_tables(tables))
 
@@ -294,10 +298,10 @@ class HistoricalDataProvider:
         asked = self._asked(wanted, start, end, include_open)
         async with pool.connection() as connection:
             whole, held = await self._candle_columns(connection, symbol, wanted, asked, schema)
+            select = partial(select_candles, wanted, whole.symbol)
+            parts = windows(held, wanted, _checked(rows))
             begin = asked.start
-            async for part, table in candle_tables(
-                connection, wanted, whole.symbol, held, schema, _checked(rows)
-            ):
+            async for part, table in candle_tables(connection, select, parts, schema):
                 reached = asked.end if part.end == held.end else part.end
                 yield replace(whole, table=table, coverage=whole.coverage.within(Stretch(begin, reached)))
                 begin = reached

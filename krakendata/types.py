@@ -60,6 +60,9 @@ class Interval:
 
     `relation` is the table or aggregate that holds it, `view` the one to read (both sides of the fence),
     `parent` the name of the interval it is built from: `INTERVALS[interval.parent].relation`.
+
+    One in between (`is_stored` False, intervals.py) is folded when it is read: relation and view are those of its
+    parent. Calendar months are `months`, and their `minutes` 0: they differ in length.
     """
 
     name: str
@@ -67,10 +70,14 @@ class Interval:
     relation: str
     view: str
     parent: str | None
+    months: int = 0
+    is_stored: bool = True
 
     @property
     def length(self) -> timedelta:
-        """The same as a duration."""
+        """The same as a duration; months, which have none, raise ValueError."""
+        if self.months:
+            raise ValueError(f"{self.name} has no one length: months differ.")
         return timedelta(minutes=self.minutes)
 
 

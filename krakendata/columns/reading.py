@@ -1,15 +1,16 @@
 """Columns out of the database in pieces of bounded size."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
 import pyarrow as pa
 
 from krakendata.columns.lines import table_of
 from krakendata.gaps import Stretch
+from krakendata.intervals import bucket_starts
 from krakendata.storage.columns import BEFORE_ALL_IDS, read_candle_lines, read_trade_lines
 from krakendata.storage.queries import Connection
+from krakendata.storage.selections import Selection
 from krakendata.types import Interval, moment_of
 
 __all__ = ["ROWS", "candle_tables", "trade_tables", "windows"]
@@ -18,23 +19,30 @@ __all__ = ["ROWS", "candle_tables", "trade_tables", "windows"]
 ROWS = 100_000
 
 
-def windows(stretch: Stretch, rows: int, length: timedelta) -> Iterator[Stretch]:
-    """`stretch` cut into parts in which no more than `rows` candles of this length can start; at least one."""
+def windows(stretch: Stretch, interval: Interval, rows: int) -> Iterator[Stretch]:
+    """`stretch`, whole buckets, cut into parts of no more than `rows` buckets each; at least one part."""
     start = stretch.start
-    # Compared as counts: so many weeks are more than a date can tell.
-    while (stretch.end - start) / length > rows:
-        yield Stretch(start, start + rows * length)
-        start += rows * length
-    yield Stretch(start, stretch.end)
+    if interval.months:
+        starts = list(bucket_starts(stretch, interval))[rows::rows]
+    else:
+        # Counted first: so many weeks may be more than a date can tell.
+        count = (stretch.end - start) // interval.length
+        starts = [start + number * interval.length for number in range(rows, count, rows)]
+    for end in (*starts, stretch.end):
+        yield Stretch(start, end)
+        start = end
 
 
 async def candle_tables(
-    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, schema: pa.Schema, rows: int
+    connection: Connection,
+    select: Callable[[Stretch], Selection],
+    parts: Iterable[Stretch],
+    schema: pa.Schema,
 ) -> AsyncGenerator[tuple[Stretch, pa.Table], None]:
-    """The candles that start in `stretch`, up to `rows` at a time, each time with the part of it that they are of."""
-    for window in windows(stretch, rows, interval.length):
-        lines = await read_candle_lines(connection, interval, symbol, window, schema.names)
-        yield window, await _table(lines.text, schema)
+    """The candles of each of the parts of a stretch, with the part that they are of."""
+    for part in parts:
+        lines = await read_candle_lines(connection, select(part), schema.names)
+        yield part, await _table(lines.text, schema)
 
 
 async def trade_tables(

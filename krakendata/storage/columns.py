@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from krakendata.gaps import Stretch
 from krakendata.storage.queries import Connection
+from krakendata.storage.selections import Selection
 from krakendata.storage.sql import query
-from krakendata.types import Interval
 
 # Before any id there is.
 BEFORE_ALL_IDS = -(2**63)
@@ -26,14 +25,10 @@ class Lines(NamedTuple):
     text: bytes | None
 
 
-async def read_candle_lines(
-    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, columns: Sequence[str]
-) -> Lines:
-    """The candles that start in `stretch`, oldest first: times in microseconds since 1970, nulls empty."""
-    candles = SQL(query("candles_between")).format(view=Identifier(interval.view))
-    statement = SQL(query("candle_lines")).format(candles=candles, columns=_named(columns))
-    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end}
-    cursor = await connection.execute(statement, parameters, binary=True)
+async def read_candle_lines(connection: Connection, selection: Selection, columns: Sequence[str]) -> Lines:
+    """The candles of a selection, oldest first: times in microseconds since 1970, nulls empty."""
+    statement = SQL(query("candle_lines")).format(candles=selection.statement, columns=_named(columns))
+    cursor = await connection.execute(statement, selection.parameters, binary=True)
     (row,) = await cursor.fetchall()
     return Lines._make(row)
 

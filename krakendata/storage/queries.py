@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
 from krakendata.storage.pairs import TrackedPair
+from krakendata.storage.selections import Selection, select_candles
 from krakendata.storage.sql import query
 from krakendata.types import Interval, Pair, ns_of
 
@@ -44,26 +45,28 @@ class SyncStatus(NamedTuple):
     last_error: str
 
 
+async def read_selection(connection: Connection, selection: Selection) -> list[Row]:
+    """The rows of a selection, in its order."""
+    cursor = await connection.execute(selection.statement, selection.parameters)
+    return await cursor.fetchall()
+
+
 async def read_candles(
     connection: Connection, interval: Interval, symbol: str, stretch: Stretch, limit: int | None = None
 ) -> Sequence[Row]:
-    """The candles that start in `stretch`, oldest first; with `limit` the newest of them."""
-    name = "candles_between" if limit is None else "newest_candles_between"
-    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
-    cursor = await connection.execute(_from_view(name, interval), parameters)
-    rows = await cursor.fetchall()
-    return rows if limit is None else rows[::-1]
+    """The candles that start in `stretch` as last refreshed, oldest first; with `limit` the newest of them."""
+    is_cut = limit is not None
+    rows = await read_selection(
+        connection, select_candles(interval, symbol, stretch, limit=limit, newest_first=is_cut)
+    )
+    return rows[::-1] if is_cut else rows
 
 
 async def read_folded_candles(
     connection: Connection, interval: Interval, symbol: str, stretch: Stretch
 ) -> Sequence[Row]:
     """The same above the fence, folded from the minutes, which the rollups may be behind until the next refresh."""
-    parameters = {
-        "symbol": symbol, "minutes": interval.minutes, "start": stretch.start, "end": stretch.end
-    }  # fmt: skip
-    cursor = await connection.execute(query("folded_candles_between"), parameters)
-    return await cursor.fetchall()
+    return await read_selection(connection, select_candles(interval, symbol, stretch, stale=[stretch]))
 
 
 async def read_oldest_trades(

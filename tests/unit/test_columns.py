@@ -19,7 +19,8 @@ from krakendata.columns.reading import windows
 from krakendata.columns.tables import CandleColumns, TradeColumns
 from krakendata.errors import NotExact, NotInstalled
 from krakendata.gaps import Coverage, Ledger, Stretch
-from krakendata.types import interval_of, moment_of, ns_of
+from krakendata.intervals import any_interval_of, bucket_starts, next_bucket
+from krakendata.types import interval_of, ns_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MICROSECONDS = ns_of(START) // 1_000
@@ -156,18 +157,23 @@ def test_an_answer_shows_what_it_is() -> None:
     assert repr(trades()) == "<TradeColumns BTC/USD: 2 from 2024-01-01 00:00 to 2024-01-01 00:02>"
 
 
-@given(st.integers(0, 5_000), st.integers(1, 700), st.sampled_from([1, 60, 10_080]))
-def test_windows_divide_a_stretch_and_hold_no_more_than_so_many_rows(
-    count: int, rows: int, minutes: int
+@given(st.integers(0, 3_000), st.integers(1, 700), st.sampled_from(["1m", "45m", "1w", "1mo", "3mo"]))
+def test_windows_divide_a_stretch_and_hold_no_more_than_so_many_buckets(
+    count: int, rows: int, name: str
 ) -> None:
-    length = timedelta(minutes=minutes)
-    stretch = Stretch(START, START + count * length)
-    parts = list(windows(stretch, rows, length))
+    interval = any_interval_of(name)
+    end = START
+    for _ in range(count):
+        end = next_bucket(end, interval)
+    parts = list(windows(Stretch(START, end), interval, rows))
     assert [part.start for part in parts[1:]] == [part.end for part in parts[:-1]]
-    assert (parts[0].start, parts[-1].end) == stretch
-    assert all(part.end - part.start <= rows * length for part in parts)
+    assert (parts[0].start, parts[-1].end) == (START, end)
+    counts = [len(list(bucket_starts(part, interval))) for part in parts]
+    assert sum(counts) == count
+    assert max(counts) <= rows
+    assert all(counts) or count == 0
 
 
 def test_windows_may_be_longer_than_the_calendar() -> None:
-    stretch = Stretch(START, moment_of(ns_of(START) + 1_000))
-    assert list(windows(stretch, 10**12, timedelta(weeks=1))) == [stretch]
+    stretch = Stretch(START, START + timedelta(weeks=1))
+    assert list(windows(stretch, interval_of("1w"), 10**12)) == [stretch]
