@@ -21,6 +21,8 @@ BODY_SHARE, LEAST_BODY = 0.7, 0.8
 # Told apart without telling red from green.
 RISING, FALLING, FAINT, INK = "#1f9e89", "#d1495b", "#8a8f98", "#333a44"
 LINE = "#e6e8eb"
+# Half of the longest mark: nearer to the edge it would be cut.
+MARGIN = 40
 MOST_PRICES, MOST_TIMES = 7, 8
 TIME_STEPS = tuple(
     timedelta(minutes=minutes)
@@ -126,9 +128,10 @@ class _Frame:
             else "%Y-%m-%d"
         )
         moment = self._start + (EPOCH - self._start) % step
-        while moment < self._end:
+        while self.x(moment) < WIDTH - RIGHT - MARGIN:
             place = f'x="{self.x(moment):.1f}" y="{HEIGHT - 8}" text-anchor="middle"'
-            parts.append(f'<text {place} fill="{FAINT}">{moment:{form}}</text>')
+            if self.x(moment) > MARGIN:
+                parts.append(f'<text {place} fill="{FAINT}">{moment:{form}}</text>')
             moment += step
         return parts
 
