@@ -133,7 +133,7 @@ FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp <
 
 -- name: data_bounds
 -- Where the ledger of a symbol begins and ends for an interval, NULL where it holds nothing: four steps along its index for
--- the trades, and the few runs of its candle archives. And the fence, below which no minutes are stored.
+-- the trades, and the few runs of its candle archives. And the fence, below which no minutes are stored, and the trades' line.
 SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0 ORDER BY first_id LIMIT 1),
              (SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id > 0 ORDER BY first_id LIMIT 1)) AS first_ns,
        greatest((SELECT last_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0 ORDER BY first_id DESC LIMIT 1),
@@ -142,7 +142,8 @@ SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND firs
         WHERE symbol = %(symbol)s AND interval_minutes IN (1, %(minutes)s)) AS first_start,
        (SELECT max(last_start + make_interval(mins => interval_minutes)) FROM candle_runs
         WHERE symbol = %(symbol)s AND interval_minutes IN (1, %(minutes)s)) AS last_end,
-       (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence
+       (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence,
+       (SELECT line FROM retention_lines WHERE kind = 'trades') AS trades_line
 
 -- name: trade_runs_around
 -- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side: looked for from the newest back,
@@ -209,6 +210,12 @@ SELECT DISTINCT symbol FROM data_sync_status ORDER BY symbol
 -- One row a symbol and kind; a NULL symbol asks for all.
 SELECT symbol, kind, oldest_timestamp, newest_timestamp, collected, stored, holes, last_success, last_error
 FROM data_sync_status WHERE %(symbol)s::text IS NULL OR symbol = %(symbol)s ORDER BY symbol, kind DESC
+
+-- name: export_snapshot
+SELECT pg_export_snapshot()
+
+-- name: import_snapshot
+SET TRANSACTION SNAPSHOT {snapshot}
 
 -- name: lock_lines_shared
 LOCK TABLE retention_lines IN ACCESS SHARE MODE
@@ -285,6 +292,24 @@ ORDER BY timestamp, trade_id LIMIT %(limit)s
 SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
 WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s AND trade_id > 0
 ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
+
+-- name: trades_between
+-- Those of archives without ids too. The index has this order: nothing is sorted.
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
+WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+ORDER BY timestamp, trade_id
+
+-- name: newest_trades_between
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
+WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
+
+-- name: trades_after
+-- The first of them behind a trade, by its time and id.
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
+WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+  AND (timestamp, trade_id) > (%(after)s::timestamptz, %(after_id)s::bigint)
+ORDER BY timestamp, trade_id LIMIT %(limit)s
 
 -- name: newest_ids
 SELECT symbol, max(last_id) FROM trade_runs WHERE first_id > 0 GROUP BY symbol
