@@ -19,6 +19,7 @@
             StorageUnavailable *
             StorageRefused                      is_about_data: some record in it is what it refused
         ImportFileError                         file and line
+        ExportError                             files cannot be written there
 
 The starred ones are transient: the same call may succeed later. Only long deeds (a backfill, page by page) and the
 edges (tasks, commands, the reconnect loop) retry, and they ask only `error.transient`. A class's docstring is its
@@ -34,6 +35,7 @@ from typing import ClassVar
 
 __all__ = [
     "ConfigurationError",
+    "ExportError",
     "ImportFileError",
     "IncompleteData",
     "KrakenDataError",
@@ -227,6 +229,10 @@ class ImportFileError(KrakenDataError):
         where = [str(self.file)] if self.file is not None else []
         where += [f"line {self.line}"] if self.line is not None else []
         return ": ".join([", ".join(where), super().__str__()] if where else [super().__str__()])
+
+
+class ExportError(KrakenDataError):
+    """The files of an export cannot be written there."""
 
 
 def _told(spans: Sequence[Span]) -> str:

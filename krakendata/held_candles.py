@@ -1,6 +1,6 @@
 """Where the candles of a symbol lie, by the ledger, and how its newest ones are found without a scan."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from krakendata.gaps import Stretch
@@ -40,16 +40,19 @@ def held_part(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
 
 
 async def read_newest(
-    connection: Connection, interval: Interval, symbol: str, held: Stretch, limit: int
+    read: Callable[[Stretch, int], Awaitable[Sequence[Row]]], interval: Interval, held: Stretch, limit: int
 ) -> Sequence[Row]:
-    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough."""
+    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough.
+
+    `read` gives the newest rows of a stretch, at most so many, oldest first.
+    """
     rows: list[Row] = []
     end, reach = held.end, FIRST_LOOK * limit * longest(interval)
     while len(rows) < limit and held.start < end:
         # Compared as durations: far enough back there is no date to compare with.
-        start = held.start if reach >= end - held.start else end - reach
-        look = Stretch(start, end)
-        rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
+        start = held.start if reach >= end - held.start else bucket_of(end - reach, interval)
+        start = max(start, held.start)
+        rows = [*await read(Stretch(start, end), limit - len(rows)), *rows]
         end, reach = start, FURTHER_LOOK * reach
     return rows
 
@@ -59,9 +62,9 @@ async def read_up_to_date(
 ) -> list[Row]:
     """The candles that start in `stretch`; those from `folded_from` on as their minutes are, not as last refreshed.
 
-    `folded_from` is the start of a bucket and not below the fence.
+    `folded_from` is not below the fence.
     """
-    line = min(max(stretch.start, folded_from), stretch.end)
+    line = min(max(stretch.start, first_bucket(folded_from, interval)), stretch.end)
     if interval.parent is None:
         line = stretch.end
     older, newer = Stretch(stretch.start, line), Stretch(line, stretch.end)

@@ -10,15 +10,15 @@ that of DATABASE_URL, or of `kd.connect(address)`.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import sys
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import polars as pl
 
@@ -26,9 +26,11 @@ from krakendata.chart import Bar, Chart, draw_candles
 from krakendata.columns.tables import CandleColumns, Columns
 from krakendata.completeness import completeness
 from krakendata.errors import ConfigurationError
-from krakendata.historical_provider import HistoricalDataProvider
+from krakendata.filling import Fill
+from krakendata.intervals import longest
 from krakendata.periods import Period, period_of
-from krakendata.storage.embedded import start_server
+from krakendata.storage.embedded import Server, start_server
+from krakendata.sync_provider import SyncHistoricalDataProvider
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,38 +42,30 @@ EXAMPLE = "DATABASE_URL=postgresql://krakendata:PASSWORD@localhost:5432/krakenda
 EMBEDDED_HOME = Path(__file__).resolve().parent.parent / "var" / "postgres"
 CONNECTIONS = 4
 
-_Answer = TypeVar("_Answer")
 
-
+@dataclass(frozen=True)
 class _Session:
-    """A connected provider on an event loop of its own, which runs beside the notebook's."""
+    """A connected provider, and the private server it asks, if it is one."""
 
-    def __init__(self, address: str) -> None:
-        self._server = start_server(_embedded_home(address)) if address.startswith("embedded:") else None
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="krakendata", daemon=True).start()
-        url = address if self._server is None else self._server.url
-        self.provider = HistoricalDataProvider(url, min_size=1, max_size=CONNECTIONS)
-        try:
-            self.answer(self.provider.connect())
-        except BaseException:
-            self.close()
-            raise
+    provider: SyncHistoricalDataProvider
+    server: Server | None
 
-    def answer(self, question: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """Wait for the answer; Ctrl-C, or a notebook's stop, ends the question too."""
-        future = asyncio.run_coroutine_threadsafe(question, self._loop)
+    @classmethod
+    def open(cls, address: str) -> _Session:
+        server = start_server(_embedded_home(address)) if address.startswith("embedded:") else None
+        url = address if server is None else server.url
+        session = cls(SyncHistoricalDataProvider(url, min_size=1, max_size=CONNECTIONS), server)
         try:
-            return future.result()
+            session.provider.connect()
         except BaseException:
-            future.cancel()
+            session.close()
             raise
+        return session
 
     def close(self) -> None:
-        self.answer(self.provider.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        if self._server is not None:
-            self._server.release()
+        self.provider.close()
+        if self.server is not None:
+            self.server.release()
 
 
 # The one that the functions below share.
@@ -109,6 +103,7 @@ def candles(
     *,
     columns: Sequence[str] | None = ...,
     exact: bool = ...,
+    fill: Fill = ...,
     include_open: bool = ...,
     quiet: bool = ...,
     pandas: Literal[False] = ...,
@@ -121,6 +116,7 @@ def candles(
     *,
     columns: Sequence[str] | None = ...,
     exact: bool = ...,
+    fill: Fill = ...,
     include_open: bool = ...,
     quiet: bool = ...,
     pandas: Literal[True],
@@ -132,6 +128,7 @@ def candles(
     *,
     columns: Sequence[str] | None = None,
     exact: bool = False,
+    fill: Fill = "none",
     include_open: bool = False,
     quiet: bool = False,
     pandas: bool = False,
@@ -139,10 +136,11 @@ def candles(
     """The candles of a period, oldest first: `kd.candles("BTC/USD", "1h", "2024")`.
 
     `symbol` in any spelling; `interval` as "1h" or 60; `period` as "2024", "2024-03", "2024-03-01", "30d", or a start
-    and an end, all in UTC; all there are without one. Numbers are floats, `exact` ones decimals. How complete they are
-    is written below the call unless `quiet`, and kept by pandas in `attrs["coverage"]`.
+    and an end, all in UTC; all there are without one. Numbers are floats, `exact` ones decimals. `fill` ("flat",
+    "null") adds the quiet buckets. How complete they are is written below the call unless `quiet`, and kept by pandas in
+    `attrs["coverage"]`.
     """
-    found = _candles(symbol, interval, period, columns, exact=exact, include_open=include_open)
+    found = _candles(symbol, interval, period, columns, exact=exact, fill=fill, include_open=include_open)
     return _frame(found, f"{found.symbol} {found.interval.name}", "candles", quiet=quiet, pandas=pandas)
 
 
@@ -158,14 +156,14 @@ def trades(
     """The stored trades of a period likewise, by time and id: `kd.trades("BTC/USD", "1d")` are those of a day back."""
     session = _connected()
     bounds = period_of(period, datetime.now(UTC))
-    question = session.provider.get_trade_columns(symbol, *bounds, columns=columns, exact=exact)
-    found = session.answer(question)
+    found = session.provider.get_trade_columns(symbol, *bounds, columns=columns, exact=exact)
     return _frame(found, found.symbol, "trades", quiet=quiet, pandas=pandas)
 
 
 def coverage(symbol: str, period: Period = None, interval: str | int = "1m") -> pl.DataFrame:
     """How complete the candles of a period are: stretches of time, half open, each proven, provisional or a hole."""
-    found = _candles(symbol, interval, period, ["timestamp"], exact=False, include_open=False).coverage
+    session = _connected()
+    found = session.provider.get_coverage(symbol, interval, *period_of(period, datetime.now(UTC)))
     kinds = {"proven": found.proven, "provisional": found.provisional, "hole": found.holes}
     rows = sorted((*stretch, kind) for kind, stretches in kinds.items() for stretch in stretches)
     moment = pl.Datetime("us", "UTC")
@@ -176,7 +174,7 @@ def symbols() -> pl.DataFrame:
     """The pairs that anything was collected of: from when to when, how many trades, and how many days are proven."""
     session = _connected()
     rows = []
-    for each in session.answer(session.provider.get_holdings()):
+    for each in session.provider.get_holdings():
         kept = [status for status in (each.trades, each.candles) if status is not None]
         oldest = min((status.oldest for status in kept if status.oldest), default=None)
         newest = max((status.newest for status in kept if status.newest), default=None)
@@ -204,10 +202,10 @@ def symbols() -> pl.DataFrame:
 def chart(symbol: str, interval: str | int, period: Period = None, *, include_open: bool = False) -> Chart:
     """The candles of a period as a picture, which a notebook shows; `.svg` is its text. At most 2,000 candles."""
     names = list(Bar._fields[1:])
-    found = _candles(symbol, interval, period, names, exact=False, include_open=include_open)
+    found = _candles(symbol, interval, period, names, include_open=include_open)
     rows = (Bar(*row) for row in found.to_polars().iter_rows())
     title = f"{found.symbol} {found.interval.name}"
-    return draw_candles(list(rows), found.interval.length, title, completeness(found.coverage))
+    return draw_candles(list(rows), longest(found.interval), title, completeness(found.coverage))
 
 
 def _candles(
@@ -216,15 +214,14 @@ def _candles(
     period: Period,
     columns: Sequence[str] | None,
     *,
-    exact: bool,
-    include_open: bool,
+    exact: bool = False,
+    fill: Fill = "none",
+    include_open: bool = False,
 ) -> CandleColumns:
     session = _connected()
     start, end = period_of(period, datetime.now(UTC))
-    question = session.provider.get_candle_columns(
-        symbol, interval, start, end, columns=columns, exact=exact, include_open=include_open
-    )
-    return session.answer(question)
+    form: dict[str, Any] = {"columns": columns, "exact": exact, "fill": fill}
+    return session.provider.get_candle_columns(symbol, interval, start, end, include_open, **form)
 
 
 def _frame(found: Columns, name: str, things: str, *, quiet: bool, pandas: bool) -> Any:
@@ -241,7 +238,7 @@ def _connected(address: str | None = None) -> _Session:
     global _session
     with _lock:
         if _session is None:
-            _session = _Session(_address() if address is None else address)
+            _session = _Session.open(_address() if address is None else address)
         return _session
 
 

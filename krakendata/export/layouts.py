@@ -20,9 +20,9 @@ OHLCV = ("timestamp", "open", "high", "low", "close", "volume")
 class Layout:
     """One way to lay files out.
 
-    `candles` and `trades` make the tool's table of ours; None where it takes none. `columns` are those of ours that they
-    need, None for those that the caller names. `path` tells a file's place of the pair's name for files, what is in it
-    ("1h", "trades") and the part's name. `formats` are those the tool reads, the usual one first. `by` None: as the
+    `path` tells a file's place by the pair's name for files, what is in it ("1h", "trades") and the part's name.
+    `candles` and `trades` make the tool's table of ours, None where it takes none, of the columns that it needs; None
+    of these: of those that the caller names. `formats` are those the tool reads, the usual one first. `by` None: as the
     caller wants.
     """
 

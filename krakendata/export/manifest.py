@@ -47,7 +47,7 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: Path, layout: str) -> Manifest:
-        """The folder's manifest; a new one where there is none. ExportError where it is another layout's, or unreadable."""
+        """The folder's manifest, a new one where there is none; ExportError where it is another layout's, or none."""
         path = folder / NAME
         if not path.exists():
             return cls(folder, layout)

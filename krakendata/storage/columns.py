@@ -10,9 +10,18 @@ from typing import NamedTuple
 
 from psycopg.sql import SQL, Composed, Identifier
 
+from krakendata.gaps import Stretch
 from krakendata.storage.queries import Connection
 from krakendata.storage.selections import Selection
 from krakendata.storage.sql import query
+
+
+class Digest(NamedTuple):
+    """How many rows, and a number of 64 bits that changes with any of them."""
+
+    rows: int
+    value: int
+
 
 # Before any id there is.
 BEFORE_ALL_IDS = -(2**63)
@@ -31,6 +40,22 @@ async def read_candle_lines(connection: Connection, selection: Selection, column
     cursor = await connection.execute(statement, selection.parameters, binary=True)
     (row,) = await cursor.fetchall()
     return Lines._make(row)
+
+
+async def read_candle_digest(connection: Connection, selection: Selection) -> Digest:
+    """What tells the candles of a selection from others."""
+    statement = SQL(query("candle_digest")).format(candles=selection.statement)
+    cursor = await connection.execute(statement, selection.parameters)
+    (row,) = await cursor.fetchall()
+    return Digest._make(row)
+
+
+async def read_trade_digest(connection: Connection, symbol: str, stretch: Stretch) -> Digest:
+    """Likewise of the trades in `stretch`."""
+    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end}
+    cursor = await connection.execute(query("trade_digest"), parameters)
+    (row,) = await cursor.fetchall()
+    return Digest._make(row)
 
 
 async def read_trade_lines(

@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
+from krakendata.intervals import base_of
 from krakendata.storage.pairs import TrackedPair
 from krakendata.storage.selections import Selection, select_candles
 from krakendata.storage.sql import query
@@ -20,15 +21,22 @@ from krakendata.types import Interval, Pair, ns_of
 Connection = AsyncConnection[Any]
 Row = tuple[Any, ...]
 
+# Below every id there is: a bigint's least.
+LOWEST_ID = -(2**63)
+
 
 class Bounds(NamedTuple):
-    """Where the ledger of a symbol begins and ends for an interval; None where it holds nothing."""
+    """Where the ledger of a symbol begins and ends for an interval; None where it holds nothing.
+
+    No minutes are stored below `fence`, no trades before `trades_line`.
+    """
 
     first_ns: int | None
     last_ns: int | None
     first_start: datetime | None
     last_end: datetime | None
     fence: datetime
+    trades_line: datetime
 
 
 class SyncStatus(NamedTuple):
@@ -83,6 +91,32 @@ async def read_newest_trades(
     return (await _read_trades(connection, "newest_trades", symbol, stretch, limit))[::-1]
 
 
+async def read_trades(
+    connection: Connection, symbol: str, stretch: Stretch, limit: int | None = None
+) -> Sequence[Row]:
+    """The trades in `stretch`, with ids or without, by time and id; with `limit` the newest. Columns as above."""
+    if limit is None:
+        return await _read_trades(connection, "trades_between", symbol, stretch, 0)
+    return (await _read_trades(connection, "newest_trades_between", symbol, stretch, limit))[::-1]
+
+
+async def read_trades_after(
+    connection: Connection, symbol: str, stretch: Stretch, after: tuple[datetime, int] | None, limit: int
+) -> Sequence[Row]:
+    """The first of them behind the one of time and id `after`; None: from the beginning."""
+    start, trade_id = after or (stretch.start, LOWEST_ID)
+    parameters = {
+        "symbol": symbol,
+        "start": max(start, stretch.start),
+        "end": stretch.end,
+        "after": start,
+        "after_id": trade_id,
+        "limit": limit,
+    }
+    cursor = await connection.execute(query("trades_after"), parameters)
+    return await cursor.fetchall()
+
+
 async def _read_trades(
     connection: Connection, name: str, symbol: str, stretch: Stretch, limit: int
 ) -> Sequence[Row]:
@@ -102,9 +136,17 @@ async def read_finer_candles(
 
 async def read_bounds(connection: Connection, interval: Interval, symbol: str) -> Bounds:
     """Where the ledger begins and ends, from its index: never a scan."""
-    cursor = await connection.execute(query("data_bounds"), {"symbol": symbol, "minutes": interval.minutes})
+    parameters = {"symbol": symbol, "minutes": base_of(interval).minutes}
+    cursor = await connection.execute(query("data_bounds"), parameters)
     (row,) = await cursor.fetchall()
     return Bounds._make(row)
+
+
+async def export_snapshot(connection: Connection) -> str:
+    """The name under which other connections can see the state that this one's transaction sees, while it lasts."""
+    cursor = await connection.execute(query("export_snapshot"))
+    ((name,),) = await cursor.fetchall()
+    return str(name)
 
 
 async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> Ledger:

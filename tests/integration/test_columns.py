@@ -112,7 +112,7 @@ async def test_what_cannot_be_is_refused(provider: HistoricalDataProvider, histo
     with pytest.raises(ValueError, match="has no time zone"):
         await provider.get_trade_columns("BTC/USD", history.fence.replace(tzinfo=None))
     with pytest.raises(ValueError, match="rows is 0"):
-        await anext(provider.iter_candle_columns("BTC/USD", "1h", rows=0))
+        provider.iter_candle_columns("BTC/USD", "1h", rows=0)
     with pytest.raises(NotConnectedError):
         await HistoricalDataProvider(history.database).get_candle_columns("BTC/USD", "1h")
 
