@@ -499,7 +499,7 @@ class HistoricalDataProvider:
     async def get_candle_digest(
         self, symbol: str, interval: str | int, start: datetime | None = None, end: datetime | None = None
     ) -> Digest:
-        """How many closed candles start in [start, end), and a number that changes with any of them.
+        """How many closed candles start in [start, end), a number that changes with any of them, the first one's time.
 
         A third of the time that reading them takes. The number is the server's: another major version of PostgreSQL
         may give another one.
@@ -510,7 +510,7 @@ class HistoricalDataProvider:
             series = await self._series(connection, symbol, wanted)
             part = series.part(asked)
             if part.start >= part.end:
-                return Digest(0, 0)
+                return Digest(0, 0, None)
             return await read_candle_digest(connection, await series.selection(part))
 
     async def get_trade_digest(

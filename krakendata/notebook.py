@@ -137,8 +137,8 @@ def candles(
 
     `symbol` in any spelling; `interval` as "1h" or 60; `period` as "2024", "2024-03", "2024-03-01", "30d", or a start
     and an end, all in UTC; all there are without one. Numbers are floats, `exact` ones decimals. `fill` ("flat",
-    "null") adds the quiet buckets. How complete they are is written below the call unless `quiet`, and kept by pandas in
-    `attrs["coverage"]`.
+    "null") adds the quiet buckets. How complete they are is written below the call unless `quiet`, and kept by pandas
+    in `attrs["coverage"]`.
     """
     found = _candles(symbol, interval, period, columns, exact=exact, fill=fill, include_open=include_open)
     return _frame(found, f"{found.symbol} {found.interval.name}", "candles", quiet=quiet, pandas=pandas)

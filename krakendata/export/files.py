@@ -16,7 +16,7 @@ import pyarrow.parquet
 __all__ = ["UNFINISHED", "Format", "TableFile", "open_table_file"]
 
 # What an export that was killed leaves, and the next one removes.
-UNFINISHED = ".unfinished"
+UNFINISHED = ".krakendata-unfinished"
 
 
 class Format(StrEnum):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from krakendata.errors import ExportError
+from krakendata.export.files import UNFINISHED
 
 __all__ = ["Entry", "Manifest"]
 
@@ -20,21 +21,29 @@ VERSION = 1
 class Entry:
     """One file: what was asked for, what the data were, and how complete. Times are ISO 8601 in UTC.
 
-    `digest` changes with any of the rows; `rows` and `bytes` are the file's; the last three are the ledger's word.
+    `kind` is an interval's name or "trades"; `start` and `end` are what was asked for, `form` the format and the
+    columns. `first` is the first row's time, `digest` changes with any of the rows. The last three are the ledger's
+    word, in the same state of the database as the rows.
     """
 
     symbol: str
     kind: str
-    start: str
-    end: str
-    columns: list[str]
+    start: str | None
+    end: str | None
+    form: list[str]
     rows: int
-    bytes: int
+    first: str
     digest: str
-    written: str
-    proven: list[list[str]]
-    provisional: list[list[str]]
-    holes: list[list[str]]
+    bytes: int = 0
+    written: str = ""
+    proven: list[list[str]] = field(default_factory=list)
+    provisional: list[list[str]] = field(default_factory=list)
+    holes: list[list[str]] = field(default_factory=list)
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """What was asked for, and in which form."""
+        return self.symbol, self.kind, self.start, self.end, self.form
 
 
 @dataclass(slots=True)
@@ -56,41 +65,27 @@ class Manifest:
             entries = {name: Entry(**each) for name, each in facts["files"].items()}
             version, found = facts["version"], facts["layout"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ExportError(
-                f"{path} is not the manifest of an export: move it away, or name another folder."
-            ) from error
+            told = f"{path} is not the manifest of an export: move it away, or name another folder."
+            raise ExportError(told) from error
         if (version, found) != (VERSION, layout):
             raise ExportError(
                 f"{folder} holds an export of the layout {found}: name another folder for {layout}."
             )
         return cls(folder, layout, entries)
 
-    def matches(self, path: str, entry: Entry) -> bool:
-        """Whether the file is there and was made of the same data in the same form."""
-        known = self.entries.get(path)
-        if known is None or not self.is_whole(path):
-            return False
-        return (known.digest, known.columns, known.kind, known.symbol) == (
-            entry.digest, entry.columns, entry.kind, entry.symbol,
-        )  # fmt: skip
-
-    def is_whole(self, path: str) -> bool:
-        """Whether the file is there with the size it was written with."""
+    def whole(self, path: str) -> Entry | None:
+        """What is known of a file that is there with the size it was written with."""
         known, file = self.entries.get(path), self.folder / path
-        return known is not None and file.exists() and file.stat().st_size == known.bytes
+        return known if known is not None and file.exists() and file.stat().st_size == known.bytes else None
 
     def save(self, path: str, entry: Entry) -> None:
         """Note one more file, at once: an export that is stopped goes on behind it."""
         self.entries[path] = entry
-        facts = {
-            "version": VERSION,
-            "layout": self.layout,
-            "files": {name: asdict(each) for name, each in sorted(self.entries.items())},
-        }
-        target = self.folder / NAME
-        unfinished = target.with_name(f"{NAME}.unfinished")
+        files = {name: asdict(each) for name, each in sorted(self.entries.items())}
+        facts = {"version": VERSION, "layout": self.layout, "files": files}
+        unfinished = self.folder / f"{NAME}{UNFINISHED}"
         with unfinished.open("w", encoding="utf-8") as file:
             json.dump(facts, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(target)
+        unfinished.replace(self.folder / NAME)

@@ -17,10 +17,11 @@ from krakendata.storage.sql import query
 
 
 class Digest(NamedTuple):
-    """How many rows, and a number of 64 bits that changes with any of them."""
+    """How many rows, a number of 64 bits that changes with any of them, and the time of the first."""
 
     rows: int
     value: int
+    first: datetime | None
 
 
 # Before any id there is.
