@@ -231,8 +231,8 @@ def file_name(symbol: str) -> str:
 
 
 def as_text(moment: datetime) -> str:
-    """In ISO form, with Z."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """In ISO form to the microsecond, with Z, so that texts sort as times do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _same(table: pa.Table) -> pa.Table:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import polars as pl
 import pytest
@@ -18,6 +17,7 @@ from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.types import INTERVALS, Candle
 from tests.fix_history import History
 from tests.fix_storage import FENCE, TRADES_LINE, Store
+from tests.fix_traded import record_ids
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # The vwap is a quotient: a double in any case.
@@ -131,46 +131,6 @@ async def test_a_number_of_more_digits_than_a_column_holds_is_named(store: Store
 
 
 # --- trades ------------------------------------------------------------------------------------------------
-
-
-async def record_ids(store: Store, first_id: int, last_id: int, start: Any) -> None:
-    """Tell the ledger of a run from `start` on, a second a trade."""
-    await store.connection.execute(
-        "SELECT record_trade_run('BTC/USD', %s, %s, (extract(epoch FROM %s::timestamptz) * 1000000000)::bigint, "
-        "(extract(epoch FROM %s::timestamptz) * 1000000000)::bigint, %s, 'rest', true, NULL)",
-        [first_id, last_id, start, start + timedelta(seconds=last_id - first_id), last_id - first_id + 1],
-    )
-
-
-@pytest.fixture
-async def traded(store: Store) -> AsyncIterator[HistoricalDataProvider]:
-    """A hundred trades from the line on, a second apart, the last forty at one time; and two without ids."""
-    if store.edition.partitions == "native":
-        await store.connection.execute(
-            "SELECT make_partitions('trades', %s, %s)", [TRADES_LINE, TRADES_LINE + DAY]
-        )
-    rows = [
-        (
-            "BTC/USD",
-            TRADES_LINE + timedelta(seconds=min(n, 60)),
-            n + 1,
-            Decimal(n) / 8 + 1,
-            Decimal("0.00000001"),
-        )
-        for n in range(100)
-    ]
-    words = [(*row, "buy", "market") for row in rows]
-    archived = [
-        ("BTC/USD", TRADES_LINE, -5, 7, 1, None, None),
-        ("BTC/USD", TRADES_LINE, -4, 7, 2, None, None),
-    ]
-    async with store.connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO trades VALUES (%s, %s, %s, %s, %s, %s, %s)", [*words, *archived]
-        )
-    await record_ids(store, 1, 100, TRADES_LINE)
-    async with HistoricalDataProvider(store.database, clock=lambda: TRADES_LINE + DAY) as provider:
-        yield provider
 
 
 async def test_trades_come_by_time_and_id_exactly(traded: HistoricalDataProvider) -> None:
