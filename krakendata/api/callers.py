@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db.models import Q
 from django.http import HttpRequest
-from django.utils import timezone
 from ninja.security import HttpBearer
 
+from krakendata.api.bearers import Caller, bearer_of, find_token
 from krakendata.api.connections import connections
 from krakendata.api.problems import Problem, too_many
-from krakendata.api.tokens import READ_CANDLES, READ_COVERAGE, READ_TRADES, digest_of, is_token
-from krakendata.models import ApiToken
+from krakendata.api.tokens import READ_CANDLES, READ_COVERAGE, READ_TRADES
 from krakendata.options import requests_per_minute
 
-__all__ = ["Bearer", "Caller", "bearer_of", "find_token", "forget_tokens"]
+__all__ = ["Bearer"]
 
-# How long a token that was found is believed: one that is revoked opens nothing after as long.
-BELIEVED_SECONDS = 10.0
-MAX_BELIEVED = 10_000
-# `last_used_at` is written no more often: it says whether a token is in use, not when it was shown.
-WRITTEN_EVERY = timedelta(minutes=1)
 # What a session's user may read, by the permission to see the same in the admin.
 PERMISSIONS = {
     READ_CANDLES: "krakendata.view_candle",
@@ -35,15 +24,6 @@ PERMISSIONS = {
     READ_COVERAGE: "krakendata.view_syncstatus",
 }
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="krakendata"'}
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`key` names it among all callers. `per_minute` None: as many requests as the settings say."""
-
-    key: str
-    scopes: frozenset[str]
-    per_minute: int | None = None
 
 
 class Bearer(HttpBearer):
@@ -80,41 +60,6 @@ class Bearer(HttpBearer):
         return caller
 
 
-def bearer_of(authorization: str | None) -> str | None:
-    """The token of a header Authorization; None where there is no header, "" where it says something else."""
-    if authorization is None:
-        return None
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-async def find_token(token: str) -> Caller | None:
-    """Whom a token lets in; None where it is unknown, expired or revoked."""
-    if not is_token(token):
-        return None
-    digest, now = digest_of(token), time.monotonic()
-    believed = _BELIEVED.get(digest)
-    if believed is not None and now < believed[1]:
-        return believed[0]
-    caller = await database_sync_to_async(_read_token)(digest)
-    if caller is None:
-        _BELIEVED.pop(digest, None)
-        return None
-    _BELIEVED[digest] = caller, now + BELIEVED_SECONDS
-    _BELIEVED.move_to_end(digest)
-    if len(_BELIEVED) > MAX_BELIEVED:
-        _BELIEVED.popitem(last=False)
-    return caller
-
-
-def forget_tokens() -> None:
-    """Look every token up again."""
-    _BELIEVED.clear()
-
-
-_BELIEVED: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
-
-
 async def _caller_of(request: HttpRequest) -> Caller:
     token = bearer_of(request.headers.get("Authorization"))
     if token is not None:
@@ -143,13 +88,3 @@ async def _caller_by_session(request: HttpRequest) -> Caller | None:
 
 def _scopes_of(user: Any) -> frozenset[str]:
     return frozenset(scope for scope, permission in PERMISSIONS.items() if user.has_perm(permission))
-
-
-def _read_token(digest: str) -> Caller | None:
-    now = timezone.now()
-    found = ApiToken.objects.filter(digest=digest).first()
-    if found is None or not found.is_valid_at(now):
-        return None
-    due = Q(last_used_at=None) | Q(last_used_at__lt=now - WRITTEN_EVERY)
-    ApiToken.objects.filter(due, pk=found.pk).update(last_used_at=now)
-    return Caller(f"token:{found.pk}", frozenset(found.scopes), found.requests_per_minute)

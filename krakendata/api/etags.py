@@ -41,29 +41,27 @@ def are_whole(spans: Sequence[IdSpan], before: IdSpan | None, after: IdSpan | No
 
     None for one of these: there is none, so that the rows have to begin or end where the ledger does.
     """
-    count = _counter(ledger.answered_ids)
+    count = _Counter(ledger.answered_ids)
     rows = [*([before] if before else []), *spans, *([after] if after else [])]
     if not rows or any(row.first_id <= 0 for row in rows):
         return False
-    for row in spans:
-        if row.last_id - row.first_id + 1 != row.trades + count(row.first_id, row.last_id):
-            return False
-    for row, following in pairwise(rows):
-        between = following.first_id - row.last_id - 1
-        if between < 0 or between != count(row.last_id + 1, following.first_id - 1):
-            return False
-    islands = islands_of(ledger)
+    full = all(
+        row.last_id - row.first_id + 1 == row.trades + count(row.first_id, row.last_id) for row in spans
+    )
+    gapless = all(
+        row.last_id < following.first_id
+        and following.first_id - row.last_id - 1 == count(row.last_id + 1, following.first_id - 1)
+        for row, following in pairwise(rows)
+    )
+    first, last, islands = rows[0].first_id, rows[-1].last_id, islands_of(ledger)
     begins = before is not None or any(
-        each.first_id <= rows[0].first_id
-        and count(each.first_id, rows[0].first_id - 1) == rows[0].first_id - each.first_id
+        each.first_id <= first and first - each.first_id == count(each.first_id, first - 1)
         for each in islands
     )
     ends = after is not None or any(
-        each.last_id >= rows[-1].last_id
-        and count(rows[-1].last_id + 1, each.last_id) == each.last_id - rows[-1].last_id
-        for each in islands
+        each.last_id >= last and each.last_id - last == count(last + 1, each.last_id) for each in islands
     )
-    return begins and ends
+    return full and gapless and begins and ends
 
 
 def etag_of(question: Sequence[object], edge: datetime, ledger: Ledger, healed: int) -> str:
@@ -96,18 +94,14 @@ def etags_known(header: str | None) -> list[str]:
 _MOST_LOOKED_AT = 4
 
 
-def _counter(answered: Iterable[IdRange]) -> _Counter:
-    ranges = sorted(answered)
-    return _Counter([each.first_id for each in ranges], [each.last_id for each in ranges])
-
-
 class _Counter:
     """Counts how many ids of a range are answered for without a trade; the ranges lie apart."""
 
-    def __init__(self, firsts: list[int], lasts: list[int]) -> None:
-        self._firsts, self._lasts = firsts, lasts
-        lengths = (last - first + 1 for first, last in zip(firsts, lasts, strict=True))
-        self._before = [0, *accumulate(lengths)]
+    def __init__(self, answered: Iterable[IdRange]) -> None:
+        ranges = sorted(answered)
+        self._firsts = [each.first_id for each in ranges]
+        self._lasts = [each.last_id for each in ranges]
+        self._before = [0, *accumulate(each.last_id - each.first_id + 1 for each in ranges)]
 
     def __call__(self, first: int, last: int) -> int:
         if last < first:

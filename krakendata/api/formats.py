@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +30,7 @@ class Format(StrEnum):
 _DECIMAL = pa.decimal128(38, 18)
 # Where a series has more digits yet: exact in any case.
 _WIDE_DECIMAL = pa.decimal256(76, 38)
+_LAST_DIGIT, _WIDE = Decimal("1e-18"), Context(prec=76)
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 # Names and Arrow types, in the order of the rows.
@@ -108,14 +109,14 @@ def as_csv(names: Iterable[str], rows: Iterable[Row]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(names)
-    writer.writerows(map(_in_csv, row) for row in rows)
+    writer.writerows(map(_in_csv, rows))
     return text.getvalue().encode()
 
 
 def as_arrow(columns: dict[str, pa.DataType], rows: Sequence[Row], facts: dict[str, str]) -> bytes:
     """Rows as an Arrow stream; `facts` go into the schema's metadata."""
     by_column = zip(*rows, strict=True) if rows else ([] for _ in columns)
-    arrays = [_array(values, kind) for values, kind in zip(by_column, columns.values(), strict=True)]
+    arrays = [_array(name, values, columns[name]) for name, values in zip(columns, by_column, strict=True)]
     fields = [pa.field(name, array.type) for name, array in zip(columns, arrays, strict=True)]
     batch = pa.record_batch(arrays, schema=pa.schema(fields, metadata=facts))
     sink = pa.BufferOutputStream()
@@ -125,8 +126,11 @@ def as_arrow(columns: dict[str, pa.DataType], rows: Sequence[Row], facts: dict[s
     return content
 
 
-def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
+def _array(name: str, values: Iterable[Any], kind: pa.DataType) -> pa.Array:
     cells = list(values)
+    if name == "vwap":
+        # A quotient has no last digit; the turnover beside it is exact.
+        cells = [cell if cell is None else cell.quantize(_LAST_DIGIT, context=_WIDE) for cell in cells]
     try:
         return pa.array(cells, kind)
     except pa.ArrowInvalid:

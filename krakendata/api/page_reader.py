@@ -109,9 +109,9 @@ class PageReader(HistoricalDataProvider):
             name, bounds = await self._find(connection, asked.symbol, interval)
             question = self._candle_question(asked, name, form)
             kept_from = bounds.fence if interval.parent is None else None
-            for etag in known:
-                if await self._is_unchanged(connection, name, question, etag, interval, kept_from):
-                    return Unchanged(etag)
+            for kept in known:
+                if await self._is_unchanged(connection, name, question, kept, interval, kept_from):
+                    return Unchanged(kept)
             held = held_part(interval, bounds, question.stretch)
             read = read_oldest if question.is_forward else read_newest
             rows = await read(connection, interval, name, held, limit + 1)
@@ -143,9 +143,9 @@ class PageReader(HistoricalDataProvider):
             name, bounds = await self._find(connection, asked.symbol, minute)
             line = (await read_lines(connection)).trades
             question = self._trade_question(asked, name, form)
-            for etag in known:
-                if await self._is_unchanged(connection, name, question, etag, minute, line):
-                    return Unchanged(etag)
+            for kept in known:
+                if await self._is_unchanged(connection, name, question, kept, minute, line):
+                    return Unchanged(kept)
             rows = await _read_trade_rows(connection, name, asked, question.stretch, bounds, line)
             following, edge = None, question.far_edge
             if len(rows) > asked.limit:
@@ -284,9 +284,8 @@ def _candle_span(row: Row) -> IdSpan | None:
 def _are_whole_trades(rows: Sequence[Row], ledger: Ledger) -> bool:
     """Whether no id between the first and the last row is missing. Rows and ledger are of one transaction, so that what
     the ledger proves beside them is proven."""
-    ids = sorted(row[1] for row in rows)
-    spans = [IdSpan(each, each, 1) for each in ids]
-    return not ids or are_whole(spans[1:-1], spans[0], spans[-1], ledger)
+    spans = [IdSpan(each, each, 1) for each in sorted(row[1] for row in rows)]
+    return len(spans) < 2 or are_whole(spans[1:-1], spans[0], spans[-1], ledger)
 
 
 def _of_trades(ledger: Ledger) -> Ledger:

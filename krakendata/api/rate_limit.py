@@ -25,6 +25,8 @@ AWAY_SECONDS = 5.0
 # Of more callers than these within a minute, the one that asked least lately is forgotten.
 MAX_CALLERS_COUNTED = 10_000
 MINUTE = 60.0
+# Sums of fractions of a second are not exact.
+ROUNDING = 0.001
 
 # `full_at` is when the bucket will be full again; each request puts that off by what one costs. The same as `draw`.
 _SCRIPT = """
@@ -33,11 +35,11 @@ now = now[1] + now[2] / 1000000
 local cost, depth = 60 / ARGV[1], 60
 local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + cost
 local wait = full_at - now - depth
-if wait > 0 then
+if wait > 0.001 then
     return {0, tostring(wait)}
 end
 redis.call('SET', KEYS[1], string.format('%.6f', full_at), 'PX', math.ceil((full_at - now) * 1000))
-return {math.floor((depth - (full_at - now)) / cost), '0'}
+return {math.max(0, math.floor((depth - (full_at - now)) / cost)), '0'}
 """
 
 
@@ -55,9 +57,9 @@ def draw(full_at: float, now: float, per_minute: int) -> tuple[float, Draw]:
     cost = MINUTE / per_minute
     drawn = max(full_at, now) + cost
     wait = drawn - now - MINUTE
-    if wait > 0:
+    if wait > ROUNDING:
         return full_at, Draw(0, wait)
-    return drawn, Draw(int((MINUTE - (drawn - now)) / cost), 0.0)
+    return drawn, Draw(max(0, int((MINUTE - (drawn - now)) / cost)), 0.0)
 
 
 class RateLimit:
