@@ -5,17 +5,10 @@ from datetime import datetime, timedelta
 
 from krakendata.candles import bucket_start
 from krakendata.gaps import Stretch
-from krakendata.storage.queries import (
-    Bounds,
-    Connection,
-    Row,
-    read_candles,
-    read_folded_candles,
-    read_oldest_candles,
-)
+from krakendata.storage.queries import Bounds, Connection, Row, read_candles, read_folded_candles
 from krakendata.types import Interval, moment_of, ns_of
 
-__all__ = ["first_bucket", "held_part", "held_range", "read_newest", "read_oldest", "read_up_to_date"]
+__all__ = ["first_bucket", "held_part", "held_range", "read_newest", "read_up_to_date"]
 
 # The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
 # look goes this many times as far back: at most five from 200 minutes to the beginning.
@@ -65,21 +58,6 @@ async def read_newest(
         look = Stretch(start, end)
         rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
         end, reach = start, FURTHER_LOOK * reach
-    return rows
-
-
-async def read_oldest(
-    connection: Connection, interval: Interval, symbol: str, held: Stretch, limit: int
-) -> Sequence[Row]:
-    """The oldest `limit` rows of `held`, oldest first, looking further ahead until there are enough."""
-    rows: list[Row] = []
-    start, reach = held.start, FIRST_LOOK * limit * interval.length
-    while len(rows) < limit and start < held.end:
-        # Compared as durations: far enough ahead there is no date to compare with.
-        end = held.end if reach >= held.end - start else start + reach
-        look = Stretch(start, end)
-        rows += await read_oldest_candles(connection, interval, symbol, look, limit - len(rows))
-        start, reach = end, FURTHER_LOOK * reach
     return rows
 
 

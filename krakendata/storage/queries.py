@@ -30,13 +30,6 @@ class Bounds(NamedTuple):
     fence: datetime
 
 
-class TradePlace(NamedTuple):
-    """A place in a pair's trades, by time and id; an id below all others is before everything of that moment."""
-
-    moment: datetime
-    trade_id: int
-
-
 class SyncStatus(NamedTuple):
     """One row of data_sync_status: what was collected of a symbol and a kind ("trades", "candles")."""
 
@@ -60,15 +53,6 @@ async def read_candles(
     cursor = await connection.execute(_from_view(name, interval), parameters)
     rows = await cursor.fetchall()
     return rows if limit is None else rows[::-1]
-
-
-async def read_oldest_candles(
-    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, limit: int
-) -> Sequence[Row]:
-    """The first candles that start in `stretch`, oldest first."""
-    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
-    cursor = await connection.execute(_from_view("oldest_candles_between", interval), parameters)
-    return await cursor.fetchall()
 
 
 async def read_folded_candles(
@@ -102,37 +86,6 @@ async def _read_trades(
     parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
     cursor = await connection.execute(query(name), parameters)
     return await cursor.fetchall()
-
-
-async def read_trades_after(
-    connection: Connection, symbol: str, stretch: Stretch, place: TradePlace, limit: int
-) -> Sequence[Row]:
-    """The first trades in `stretch` behind `place`, by time and id: symbol, id, time, price, volume, side, order
-    type.
-    """
-    return await _read_trades_beside(connection, "trades_after", symbol, stretch, place, limit)
-
-
-async def read_trades_before(
-    connection: Connection, symbol: str, stretch: Stretch, place: TradePlace, limit: int
-) -> Sequence[Row]:
-    """The last ones before it, oldest first."""
-    return (await _read_trades_beside(connection, "trades_before", symbol, stretch, place, limit))[::-1]
-
-
-async def _read_trades_beside(
-    connection: Connection, name: str, symbol: str, stretch: Stretch, place: TradePlace, limit: int
-) -> Sequence[Row]:
-    bounds = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
-    cursor = await connection.execute(query(name), {**bounds, **place._asdict()})
-    return await cursor.fetchall()
-
-
-async def read_newest_healed(connection: Connection, symbol: str) -> int:
-    """The number of the newest finding of an audit that was healed; 0 without any."""
-    cursor = await connection.execute(query("newest_healed_finding"), {"symbol": symbol})
-    (row,) = await cursor.fetchall()
-    return int(row[0])
 
 
 async def read_finer_candles(

@@ -200,24 +200,11 @@ ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
 -- name: newest_ids
 SELECT symbol, max(last_id) FROM trade_runs WHERE first_id > 0 GROUP BY symbol
 
--- name: oldest_candles_between
--- The upper bound keeps the number of chunks small; the caller moves it on until there are enough.
-SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, turnover, first_id, last_id, coarse
-FROM {view} WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
-ORDER BY timestamp LIMIT %(limit)s
-
--- name: trades_after
--- The first ones behind a place in the key's order, which is a trade's own or one before all of a moment's.
-SELECT symbol, trade_id, timestamp, price, volume, side, order_type FROM trades
-WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
-  AND (timestamp, trade_id) > (%(moment)s, %(trade_id)s)
-ORDER BY timestamp, trade_id LIMIT %(limit)s
-
 -- name: trades_before
--- Likewise, the last ones before it.
-SELECT symbol, trade_id, timestamp, price, volume, side, order_type FROM trades
+-- The last ones before a trade, by its time and id.
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
 WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
-  AND (timestamp, trade_id) < (%(moment)s, %(trade_id)s)
+  AND (timestamp, trade_id) < (%(before)s::timestamptz, %(before_id)s::bigint)
 ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
 
 -- name: newest_healed_finding
