@@ -11,7 +11,8 @@ from django.http import QueryDict
 
 from krakendata.api.cursors import EARLIEST_US, LATEST_US, Cursor, read_cursor
 from krakendata.api.problems import malformed, unmeetable
-from krakendata.types import Interval, interval_of, moment_of, ns_of
+from krakendata.intervals import any_interval_of
+from krakendata.types import Interval, moment_of, ns_of
 
 __all__ = ["CandleQuestion", "CoverageQuestion", "TradeQuestion", "check_names", "moment_asked"]
 
@@ -64,7 +65,7 @@ class CandleQuestion(_SeriesQuestion):
         include_open: bool,
     ) -> CandleQuestion:
         """The question of an address's parameters; raises Problem and UnknownInterval."""
-        wanted = interval_of(interval)
+        wanted = any_interval_of(interval)
         first, last = _range_asked(start, end)
         binding = f"candles {symbol} {wanted.name} {first} {last} {include_open}"
         place = None if cursor is None else read_cursor(cursor, binding)
@@ -98,7 +99,7 @@ class CoverageQuestion:
     @classmethod
     def of(cls, symbol: str, interval: str, start: str | None, end: str | None) -> CoverageQuestion:
         """The question of an address's parameters; raises Problem and UnknownInterval."""
-        return cls(symbol, interval_of(interval), *_range_asked(start, end))
+        return cls(symbol, any_interval_of(interval), *_range_asked(start, end))
 
 
 def check_names(asked: QueryDict, known: Container[str]) -> None:

@@ -162,7 +162,7 @@ async def coverage(
     """By the ledger, up to the candle that is forming; without bounds from Kraken's beginning."""
     format_asked(request.headers.get("Accept"), JSON_ALONE)
     asked = CoverageQuestion.of(symbol, interval, start, end)
-    name, found = await _read(lambda reader: reader.read_coverage(asked))
+    name, found = await _read(lambda reader: reader.coverage_of(asked))
     (holding,) = await _read(lambda reader: reader.get_holdings(name))
     told = {
         "symbol": name,

@@ -77,7 +77,9 @@ async def test_pages_forward_are_together_what_the_provider_gives(
 async def test_pages_without_a_start_go_back_from_the_newest(
     interval: str, api: httpx.AsyncClient, history: History
 ) -> None:
-    found = await pages(api, "candles", symbol="BTC/USD", interval=interval, limit=1500 if interval == "1m" else 50)
+    found = await pages(
+        api, "candles", symbol="BTC/USD", interval=interval, limit=1500 if interval == "1m" else 50
+    )
     rows = [row for page in reversed(found) for row in page["candles"]]
     assert len(found) > 1
     assert same(rows, await provided(history, interval, None, None))
@@ -101,12 +103,21 @@ async def test_a_page_tells_how_complete_it_is(api: httpx.AsyncClient, history: 
     assert found["state"] == "holes"
     assert found["holes"] == [{"start": moment_text(start), "end": moment_text(history.fence)}]
     assert found["proven"] == [{"start": moment_text(history.fence), "end": moment_text(end)}]
-    provisional = await get(api, "candles", symbol="ETHUSD", interval="1m", start=history.fence + DAY, end=history.fence + DAY + HOUR)
+    provisional = await get(
+        api,
+        "candles",
+        symbol="ETHUSD",
+        interval="1m",
+        start=history.fence + DAY,
+        end=history.fence + DAY + HOUR,
+    )
     assert provisional["coverage"]["state"] == "provisional"
     assert provisional["candles"][0]["first_id"] is None
 
 
-async def test_the_coverage_is_of_the_page_and_not_of_the_question(api: httpx.AsyncClient, history: History) -> None:
+async def test_the_coverage_is_of_the_page_and_not_of_the_question(
+    api: httpx.AsyncClient, history: History
+) -> None:
     found = await get(api, "candles", symbol="BTC/USD", interval="1h", start=history.fence, limit=3)
     assert (found["coverage"]["start"], found["coverage"]["end"]) == (
         moment_text(history.fence), moment_text(history.fence + 3 * HOUR),
@@ -163,14 +174,16 @@ async def traded(history: History) -> list[tuple[int, datetime]]:
         (line,) = (await cursor.fetchall())[0]
         shift = max(timedelta(0), line - (start - HOUR))
         rows = [(trade_id, moment + shift) for trade_id, moment in rows]
-        await connection.execute("SELECT make_partitions('trades', %s, %s)", [rows[0][1], rows[-1][1] + MINUTE])
+        await connection.execute(
+            "SELECT make_partitions('trades', %s, %s)", [rows[0][1], rows[-1][1] + MINUTE]
+        )
         await connection.cursor().executemany(
             "INSERT INTO trades VALUES ('ETH/USD', %s, %s, 0.00001188, 1.50, 'buy', 'limit')",
             [(moment, trade_id) for trade_id, moment in rows],
         )
         await connection.execute(
-            "SELECT record_trade_run('ETH/USD', -2, -1, ns_of(%s), ns_of(%s), 2, 'archive', true, NULL), "
-            "record_trade_run('ETH/USD', 101, 200, ns_of(%s), ns_of(%s), 100, 'rest', true, NULL)",
+            "SELECT record_trade_run('ETH/USD', -2, -1, (extract(epoch FROM %s) * 1000000000)::bigint, (extract(epoch FROM %s) * 1000000000)::bigint, 2, 'archive', true, NULL), "
+            "record_trade_run('ETH/USD', 101, 200, (extract(epoch FROM %s) * 1000000000)::bigint, (extract(epoch FROM %s) * 1000000000)::bigint, 100, 'rest', true, NULL)",
             [rows[0][1], rows[1][1], rows[2][1], rows[-1][1]],
         )
     return rows
@@ -185,7 +198,9 @@ async def test_trades_come_once_each_by_time_and_id(
     forward = await pages(api, "trades", symbol="ETH/USD", start=start, limit=limit)
     assert [(row["trade_id"], row["timestamp"]) for page in forward for row in page["trades"]] == expected
     back = await pages(api, "trades", symbol="ETH/USD", limit=limit)
-    assert [(row["trade_id"], row["timestamp"]) for page in reversed(back) for row in page["trades"]] == expected
+    assert [
+        (row["trade_id"], row["timestamp"]) for page in reversed(back) for row in page["trades"]
+    ] == expected
 
 
 async def test_a_range_of_trades_leaves_out_its_end(
@@ -209,7 +224,9 @@ async def test_coverage_divides_the_time_asked_for(api: httpx.AsyncClient, histo
     assert (found["symbol"], found["interval"], found["coverage"]["state"]) == ("BTC/USD", "1m", "holes")
     assert found["trades"]["collected"] == 2 * len(history.minutes)
     assert found["candles"] is None
-    hourly = await get(api, "coverage", symbol="XBTUSD", interval="1h", start=history.fence - HOUR, end=history.fence)
+    hourly = await get(
+        api, "coverage", symbol="XBTUSD", interval="1h", start=history.fence - HOUR, end=history.fence
+    )
     assert hourly["coverage"]["state"] == "proven"
 
 

@@ -157,7 +157,9 @@ async def test_retention_ends_what_was_kept(
     asked = hours(history, interval="1m")
     kept = await etag(api, asked)
     assert kept is not None
-    await database.execute("UPDATE retention_lines SET line = line + interval '7 days' WHERE kind = 'candles'")
+    await database.execute(
+        "UPDATE retention_lines SET line = line + interval '7 days' WHERE kind = 'candles'"
+    )
     try:
         response = await again(api, asked, kept)
     finally:

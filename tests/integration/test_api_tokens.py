@@ -43,7 +43,10 @@ def test_a_token_is_shown_once_and_kept_nowhere(keeper: Client) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     (made,) = ApiToken.objects.all()
     assert (made.digest, made.owner, made.scopes) == (digest_of(token), "keeper", ["read:candles"])
-    for again in (keeper.get(reverse(LIST)), keeper.get(reverse("admin:krakendata_apitoken_change", args=[made.pk]))):
+    for again in (
+        keeper.get(reverse(LIST)),
+        keeper.get(reverse("admin:krakendata_apitoken_change", args=[made.pk])),
+    ):
         assert again.status_code == 200
         assert token not in again.content.decode()
         assert f"kd_…{token[-4:]}" in again.content.decode()
@@ -91,7 +94,9 @@ def test_only_who_may_add_tokens_sees_them(db: None, client: Client) -> None:
 def test_nobody_changes_or_deletes_a_token(keeper: Client) -> None:
     make_token()
     (made,) = ApiToken.objects.all()
-    change = keeper.post(reverse("admin:krakendata_apitoken_change", args=[made.pk]), {**FORM, "name": "other"})
+    change = keeper.post(
+        reverse("admin:krakendata_apitoken_change", args=[made.pk]), {**FORM, "name": "other"}
+    )
     delete = keeper.post(reverse("admin:krakendata_apitoken_delete", args=[made.pk]), {"post": "yes"})
     assert (change.status_code, delete.status_code) == (403, 403)
     made.refresh_from_db()
@@ -134,13 +139,13 @@ async def test_a_scope_opens_its_own_question_and_no_other(
     ],
     ids=["revoked", "expired"],
 )
-async def test_a_token_that_is_over_opens_nothing(
-    facts: dict[str, object], api: httpx.AsyncClient
-) -> None:
+async def test_a_token_that_is_over_opens_nothing(facts: dict[str, object], api: httpx.AsyncClient) -> None:
     assert await status(api, "symbols", await make_token_async(**facts)) == 401
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer kd_" + "x" * 43, "Basic eDp5", "Bearer é", "bearer " * 99])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer kd_" + "x" * 43, "Basic eDp5", "Bearer é", "bearer " * 99]
+)
 async def test_what_is_no_token_opens_nothing(header: str, api: httpx.AsyncClient) -> None:
     response = await api.get("symbols", headers={"Authorization": header.encode()})
     assert (response.status_code, response.json()["error"]) == (401, "unauthorized")
@@ -199,7 +204,8 @@ async def test_staff_reads_what_it_may_view_in_the_admin(api: httpx.AsyncClient,
     key = await database_sync_to_async(session)("viewer", "view_candle")
     cookie = {"Cookie": f"sessionid={key}"}
     found = {
-        path: (await api.get(path, params=asked, headers=cookie)).status_code for path, asked in QUESTIONS.values()
+        path: (await api.get(path, params=asked, headers=cookie)).status_code
+        for path, asked in QUESTIONS.values()
     }
     assert found == {"candles": 200, "trades": 403, "coverage": 403}
 
