@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from krakendata.api import routes
 from krakendata.historical_provider import Candles, HistoricalDataProvider
 from krakendata.live.replies import moment_text
+from krakendata.types import ns_of
 from tests.fix_history import History, is_quiet
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -181,10 +182,11 @@ async def traded(history: History) -> list[tuple[int, datetime]]:
             "INSERT INTO trades VALUES ('ETH/USD', %s, %s, 0.00001188, 1.50, 'buy', 'limit')",
             [(moment, trade_id) for trade_id, moment in rows],
         )
+        times = [ns_of(moment) for _, moment in rows]
         await connection.execute(
-            "SELECT record_trade_run('ETH/USD', -2, -1, (extract(epoch FROM %s) * 1000000000)::bigint, (extract(epoch FROM %s) * 1000000000)::bigint, 2, 'archive', true, NULL), "
-            "record_trade_run('ETH/USD', 101, 200, (extract(epoch FROM %s) * 1000000000)::bigint, (extract(epoch FROM %s) * 1000000000)::bigint, 100, 'rest', true, NULL)",
-            [rows[0][1], rows[1][1], rows[2][1], rows[-1][1]],
+            "SELECT record_trade_run('ETH/USD', -2, -1, %s, %s, 2, 'archive', true, NULL), "
+            "record_trade_run('ETH/USD', 101, 200, %s, %s, 100, 'rest', true, NULL)",
+            [times[0], times[1], times[2], times[-1]],
         )
     return rows
 
