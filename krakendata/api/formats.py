@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Any
@@ -32,6 +31,8 @@ _DECIMAL = pa.decimal128(38, 18)
 _WIDE_DECIMAL = pa.decimal256(76, 38)
 _LAST_DIGIT, _WIDE = Decimal("1e-18"), Context(prec=76)
 _MOMENT = pa.timestamp("us", tz="UTC")
+
+_WRITERS: dict[pa.DataType, Callable[[Any], Any]] = {_DECIMAL: decimal_text, _MOMENT: moment_text}
 
 # Names and Arrow types, in the order of the rows.
 CANDLE_COLUMNS: dict[str, pa.DataType] = {
@@ -98,22 +99,21 @@ def _liking(offered: Format, ranges: Iterable[tuple[str, float]]) -> float:
     return max(found)[1] if found else 0.0
 
 
-def as_objects(names: Iterable[str], rows: Iterable[Row]) -> list[dict[str, Any]]:
+def as_objects(columns: Mapping[str, pa.DataType], rows: Iterable[Row]) -> list[dict[str, Any]]:
     """Rows as JSON has them: decimals and moments in text, exact."""
-    columns = tuple(names)
-    return [dict(zip(columns, map(_in_text, row), strict=True)) for row in rows]
+    return list(_written(columns, rows, _WRITERS))
 
 
-def as_csv(names: Iterable[str], rows: Iterable[Row]) -> bytes:
+def as_csv(columns: Mapping[str, pa.DataType], rows: Iterable[Row]) -> bytes:
     """Rows as CSV (RFC 4180) with a head; what is not known is an empty field."""
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows(map(_in_csv, rows))
+    writer = csv.DictWriter(text, list(columns))
+    writer.writeheader()
+    writer.writerows(_written(columns, rows, {**_WRITERS, pa.bool_(): _word_of}))
     return text.getvalue().encode()
 
 
-def as_arrow(columns: dict[str, pa.DataType], rows: Sequence[Row], facts: dict[str, str]) -> bytes:
+def as_arrow(columns: Mapping[str, pa.DataType], rows: Sequence[Row], facts: dict[str, str]) -> bytes:
     """Rows as an Arrow stream; `facts` go into the schema's metadata."""
     by_column = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [_array(name, values, columns[name]) for name, values in zip(columns, by_column, strict=True)]
@@ -139,14 +139,18 @@ def _array(name: str, values: Iterable[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(cells, _WIDE_DECIMAL)
 
 
-def _in_text(value: Any) -> Any:
-    shown = _TEXTS.get(type(value))
-    return value if shown is None else shown(value)
+def _written(
+    columns: Mapping[str, pa.DataType],
+    rows: Iterable[Row],
+    writers: Mapping[pa.DataType, Callable[[Any], Any]],
+) -> Iterator[dict[str, Any]]:
+    plan = [(name, writers.get(kind)) for name, kind in columns.items()]
+    for row in rows:
+        yield {
+            name: value if write is None or value is None else write(value)
+            for (name, write), value in zip(plan, row, strict=True)
+        }
 
 
-def _in_csv(row: Row) -> list[Any]:
-    cells = (_in_text(value) for value in row)
-    return [str(cell).lower() if isinstance(cell, bool) else cell for cell in cells]
-
-
-_TEXTS: dict[type, Callable[[Any], str]] = {Decimal: decimal_text, datetime: moment_text}
+def _word_of(value: bool) -> str:
+    return "true" if value else "false"

@@ -20,8 +20,10 @@ from krakendata.storage.queries import (
     LOWEST_ID,
     Connection,
     Row,
+    SyncStatus,
     read_newest_healed,
     read_selection,
+    read_sync_status,
     read_trades_after,
     read_trades_before,
 )
@@ -136,13 +138,15 @@ class PageReader(HistoricalDataProvider):
                 etag = etag_of(reach.facts, edge, ledger, await read_newest_healed(connection, series.symbol))
         return Page(series.symbol, rows, coverage, following, etag)
 
-    async def coverage_of(self, asked: CoverageQuestion) -> tuple[str, Coverage]:
-        """The symbol, and how complete the candles of an interval are over the time asked for, up to the open one."""
+    async def coverage_of(self, asked: CoverageQuestion) -> tuple[str, Coverage, dict[str, SyncStatus]]:
+        """The symbol, how complete the candles of an interval are over the time asked for, up to the open one, and by
+        kind what is held at all."""
         stretch, _ = self._asked(asked.interval, asked.start, asked.end, include_open=False)
         async with self._connected().connection() as connection:
             series = await self._series(connection, asked.symbol, asked.interval)
             coverage, _ = await series.coverage(stretch)
-        return series.symbol, coverage
+            statuses = await read_sync_status(connection, series.symbol)
+        return series.symbol, coverage, {each.kind: each for each in statuses}
 
     async def check(self) -> None:
         """Ask the database for a sign of life; raises StorageError without one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial, wraps
 from inspect import signature
 from typing import Annotated, Any, TypeVar
@@ -162,14 +162,13 @@ async def coverage(
     """By the ledger, up to the candle that is forming; without bounds from Kraken's beginning."""
     format_asked(request.headers.get("Accept"), JSON_ALONE)
     asked = CoverageQuestion.of(symbol, interval, start, end)
-    name, found = await _read(lambda reader: reader.coverage_of(asked))
-    (holding,) = await _read(lambda reader: reader.get_holdings(name))
+    name, found, held = await _read(lambda reader: reader.coverage_of(asked))
     told = {
         "symbol": name,
         "interval": asked.interval.name,
         "coverage": _coverage(found),
-        "trades": _held(holding.trades),
-        "candles": _held(holding.candles),
+        "trades": _held(held.get("trades")),
+        "candles": _held(held.get("candles")),
     }
     return _json(told)
 
@@ -223,12 +222,11 @@ async def _answer(
 ) -> HttpResponse:
     """The page in the form asked for, written beside the event loop."""
     following = None if page.following is None else cursor_text(page.following, binding)
-    columns = CANDLE_COLUMNS if kind == "candles" else TRADE_COLUMNS
-    facts = {"symbol": page.symbol, **about}
+    columns, facts = _COLUMNS[kind], {"symbol": page.symbol, **about}
     write: Callable[[], bytes]
     match form:
         case Format.JSON:
-            write = partial(_series_json, page, kind, list(columns)[1:], facts, following)
+            write = partial(_series_json, page, kind, facts, following)
         case Format.CSV:
             write = partial(as_csv, columns, page.rows)
         case Format.ARROW:
@@ -244,13 +242,14 @@ async def _answer(
     return response
 
 
-def _series_json(
-    page: Page, kind: str, names: Sequence[str], facts: dict[str, str], following: str | None
-) -> bytes:
+def _series_json(page: Page, kind: str, facts: dict[str, str], following: str | None) -> bytes:
+    # The symbol is told once.
+    names = dict(list(_COLUMNS[kind].items())[1:])
     rows = as_objects(names, (row[1:] for row in page.rows))
     return msgspec.json.encode({**facts, kind: rows, "next": following, "coverage": _coverage(page.coverage)})
 
 
+_COLUMNS = {"candles": CANDLE_COLUMNS, "trades": TRADE_COLUMNS}
 # Whoever keeps it asks each time whether it still holds, which costs a look into the ledger; no one keeps it for
 # others.
 _REVALIDATED = "private, no-cache"
