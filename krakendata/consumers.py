@@ -19,6 +19,8 @@ from django.contrib.auth import get_user
 from django.db import Error
 from django.http import HttpRequest
 
+from krakendata.api.bearers import bearer_of, find_token
+from krakendata.api.tokens import LIVE
 from krakendata.errors import StorageError
 from krakendata.ingest.writer import DatabaseWriter
 from krakendata.live.announcer import Announcer
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 # Codes from 4000 on are an application's own.
 NOT_LOGGED_IN, NOT_ALLOWED, TOO_SLOW = 4401, 4403, 4008
+# WebSocket's own word for it.
+TRY_LATER = 1013
 # How long a client that is let go has to take its last message.
 CUT_SECONDS = 5.0
 # How long a client may listen on after its user was logged out or dismissed.
@@ -101,19 +105,43 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self._topics: set[Topic] = set()
         await self.accept()
-        user = self.scope["user"]
-        if not user.is_authenticated:
-            await self._turn_away(NOT_LOGGED_IN, "Log in to the admin first and send its session cookie.")
-        elif not user.is_staff:
-            await self._turn_away(NOT_ALLOWED, "Only staff may listen; ask an administrator.")
-        else:
-            self._allowed = await database_sync_to_async(allowed_channels)(user)
+        self._token = shown_token(self.scope)
+        if await (self._admit_user() if self._token is None else self._admit_token(self._token)):
             self._outbox = Outbox()
             self._tasks = [
                 asyncio.create_task(self._send_all(self._outbox)),
                 asyncio.create_task(self._look_at_login()),
             ]
             await hub().join(self._outbox)
+
+    async def _admit_user(self) -> bool:
+        """Let in staff of the admin, to what they may view there."""
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            sentence = "Log in to the admin first and send its session cookie, or show a token."
+            await self._turn_away(NOT_LOGGED_IN, sentence)
+        elif not user.is_staff:
+            await self._turn_away(NOT_ALLOWED, "Only staff may listen; ask an administrator.")
+        else:
+            self._allowed = await database_sync_to_async(allowed_channels)(user)
+            return True
+        return False
+
+    async def _admit_token(self, token: str) -> bool:
+        """Let in who shows a token of the HTTP API with the scope "live", to every channel."""
+        try:
+            caller = await find_token(token)
+        except Error:
+            await self._turn_away(TRY_LATER, "The database is not available. Try again in a moment.")
+            return False
+        if caller is None:
+            await self._turn_away(NOT_LOGGED_IN, "The token is unknown, expired or revoked.")
+        elif LIVE not in caller.scopes:
+            await self._turn_away(NOT_ALLOWED, f"Listening needs a token with the scope {LIVE}.")
+        else:
+            self._allowed = set(MODELS)
+            return True
+        return False
 
     async def disconnect(self, code: int) -> None:
         await self._leave()
@@ -209,22 +237,37 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.scope["cut"]()
 
     async def _look_at_login(self) -> None:
-        """Turn the client away once its session is over, or its user staff no more."""
+        """Turn the client away once its session is over, its user staff no more, or its token revoked."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             try:
-                is_staff = await database_sync_to_async(is_staff_session)(self.scope["session"].session_key)
+                is_let_in = await self._is_let_in()
             except Error:
                 # The database is away: nothing is told meanwhile that is not known already.
                 continue
-            if not is_staff:
+            if not is_let_in:
+                sentence = "Your login has ended. Log in to the admin again, or show a valid token."
                 with suppress(OSError):
-                    await self._turn_away(NOT_LOGGED_IN, "Your login has ended. Log in to the admin again.")
+                    await self._turn_away(NOT_LOGGED_IN, sentence)
                 return
+
+    async def _is_let_in(self) -> bool:
+        if self._token is not None:
+            caller = await find_token(self._token)
+            return caller is not None and LIVE in caller.scopes
+        is_staff: bool = await database_sync_to_async(is_staff_session)(self.scope["session"].session_key)
+        return is_staff
 
     async def _turn_away(self, code: int, sentence: str) -> None:
         await self.send(text_data=turned_away(sentence))
         await self.close(code)
+
+
+def shown_token(scope: Any) -> str | None:
+    """What the handshake shows as `Authorization: Bearer …`; None where it shows nothing of the kind."""
+    headers = dict(scope.get("headers", ()))
+    shown = headers.get(b"authorization")
+    return bearer_of(None if shown is None else shown.decode("latin-1"))
 
 
 def is_staff_session(session_key: str) -> bool:
