@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import AsyncConnection
@@ -25,6 +27,8 @@ from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.shared_snapshot import answer_together
 from krakendata.storage.pool import NETWORK_TIMEOUT, Pool
 from krakendata.storage.queries import Connection
+from krakendata.sync_provider import SyncHistoricalDataProvider
+from krakendata.types import Candle
 from tests.fix_history import History
 from tests.fix_storage import NOW, Store
 from tests.random_market import SYMBOL, made_market, write_market
@@ -112,7 +116,7 @@ async def test_a_quiet_hour_is_filled_at_the_close_before_it(
     assert [candle.timestamp for candle in found] == [quiet + n * MINUTE for n in range(60)]
     for candle in found:
         assert (candle.open, candle.high, candle.low, candle.close) == (before.close,) * 4
-        assert (candle.volume, candle.turnover, candle.vwap, candle.trade_count) == (0, 0, None, 0)
+        assert (candle.volume, candle.turnover, candle.vwap) == (Decimal(0), Decimal(0), None)
         assert (candle.first_id, candle.last_id, candle.coarse) == (None, None, False)
         assert candle.is_synthetic
 
@@ -278,7 +282,7 @@ async def test_a_fence_that_waits_to_move_does_not_stop_them(store: Store) -> No
             await reader.execute("SELECT 1")
             moving = asyncio.create_task(store.retain(NOW, trades_days=0, candles_days=150))
             async with await AsyncConnection.connect(**store.database, autocommit=True) as watching:
-                while not await waits_for_lock(watching):
+                while not await waits_for_lock(watching):  # noqa: ASYNC110 (the server knows no event)
                     await asyncio.sleep(0.01)
 
             async def ask(connection: Connection) -> int:
@@ -392,3 +396,40 @@ async def test_a_reader_gives_a_server_up_that_takes_nothing(history: History) -
         assert {name: int(said[name]) for name in NETWORK_TIMEOUT} == NETWORK_TIMEOUT
     finally:
         await pool.close()
+
+
+# --- what the documentation shows ---------------------------------------------------------------------------
+
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/warm-up.md"
+
+
+async def test_the_blocks_of_the_how_to_run(provider: HistoricalDataProvider, history: History) -> None:
+    await check_until(history, history.now)
+    blocks = [part.split("```")[0] for part in HOW_TO.read_text(encoding="utf-8").split("```python")[1:]]
+    seen: list[Candle] = []
+
+    class Strategy:
+        def see(self, candle: Candle) -> None:
+            seen.append(candle)
+
+    names: dict[str, Any] = {
+        "HistoricalDataProvider": lambda _: HistoricalDataProvider(history.database, clock=history.clock),
+        "SyncHistoricalDataProvider": lambda _: SyncHistoricalDataProvider(
+            history.database, clock=history.clock
+        ),
+        "provider": provider,
+        "start": history.fence,
+        "end": history.fence + DAY,
+        "strategy": Strategy(),
+    }
+    definition, *shown = blocks
+    exec(definition, names)  # noqa: S102
+    for block in shown:
+        body = "async def show():\n    " + block.strip().replace("\n", "\n    ") + "\n    return locals()"
+        exec(body, names)  # noqa: S102
+        names |= await names["show"]()
+    closes = [candle.close for candle in await provider.get_latest_candles("BTC/USD", "1h", 50)]
+    assert (names["fast"], names["slow"]) == (sum(closes[-20:]) / 20, sum(closes) / 50)
+    assert [candle.close for candle in names["candles"]] == closes
+    assert list(names["found"]) == ["5m", "1h", "4h"]
+    assert seen == list(await provider.get_candles("BTC/USD", "1m", names["start"], names["end"]))
