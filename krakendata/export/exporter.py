@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-
 from krakendata.columns.tables import Columns
 from krakendata.errors import ExportError
+from krakendata.export.contents import TRADES, Contents
 from krakendata.export.files import UNFINISHED, Format, open_table_file
 from krakendata.export.layouts import Layout
 from krakendata.export.manifest import Entry, Manifest
@@ -22,9 +21,8 @@ from krakendata.historical_provider import HistoricalDataProvider, utc_now
 from krakendata.intervals import any_interval_of
 from krakendata.storage.columns import Digest
 
-__all__ = ["TRADES", "ExportProgress", "ExportReport", "Exporter", "Form"]
+__all__ = ["ExportProgress", "ExportReport", "Exporter", "Form"]
 
-TRADES = "trades"
 LOCK = ".krakendata-export.lock"
 
 
@@ -67,8 +65,7 @@ class ExportProgress:
 class _Part:
     """One file to be: what it holds, of which time (None: without that bound), and how long that is."""
 
-    symbol: str
-    kind: str
+    contents: Contents
     path: str
     start: datetime | None
     end: datetime | None
@@ -144,9 +141,10 @@ class Exporter:
             is_all = self._form.by is By.ALL
             first = start if is_all else max(whole.start, start or whole.start)
             last = end if is_all else min(whole.end, end or whole.end)
-            path = self._form.layout.path(file_name(symbol), kind, label)
+            contents = Contents(symbol, kind, label, whole, self._provider.symbols.pair(symbol))
+            path = f"{self._form.layout.path(contents)}.{self._form.format}"
             seconds = int((inside.end - inside.start).total_seconds())
-            found.append(_Part(symbol, kind, f"{path}.{self._form.format}", first, last, seconds))
+            found.append(_Part(contents, path, first, last, seconds))
         return found
 
     async def _export(self, part: _Part, manifest: Manifest) -> None:
@@ -168,12 +166,12 @@ class Exporter:
     async def _write(self, part: _Part, entry: Entry) -> Entry:
         """The file, and what is to be remembered of it."""
         layout, path = self._form.layout, self._folder / part.path
-        make = (layout.trades if part.kind == TRADES else layout.candles) or _same
+        make = (layout.trades if part.contents.kind == TRADES else None) or layout.candles
         coverages, rows = [], 0
         async with aclosing(self._pieces(part)) as pieces, AsyncExitStack() as opened:
             file = None
             async for piece in pieces:
-                table = make(piece.table)
+                table = make(piece.table, part.contents)
                 if file is None:
                     file = opened.enter_context(open_table_file(path, table.schema, self._form.format))
                 if table.num_rows:
@@ -201,23 +199,25 @@ class Exporter:
         first = as_text(digest.first) if digest.first else ""
         # A number that JSON readers keep whole is one written as text.
         value = f"{digest.value & (2**64 - 1):016x}"
-        return Entry(part.symbol, part.kind, start, end, form, digest.rows, first, value)
+        return Entry(part.contents.symbol, part.contents.kind, start, end, form, digest.rows, first, value)
 
     async def _digest(self, part: _Part) -> Digest:
-        if part.kind == TRADES:
-            return await self._provider.get_trade_digest(part.symbol, part.start, part.end)
-        return await self._provider.get_candle_digest(part.symbol, part.kind, part.start, part.end)
+        if part.contents.kind == TRADES:
+            return await self._provider.get_trade_digest(part.contents.symbol, part.start, part.end)
+        return await self._provider.get_candle_digest(
+            part.contents.symbol, part.contents.kind, part.start, part.end
+        )
 
     def _pieces(self, part: _Part) -> AsyncGenerator[Columns, None]:
         form, layout = self._form, self._form.layout
-        if part.kind == TRADES:
+        if part.contents.kind == TRADES:
             columns = layout.trade_columns or form.columns
             return self._provider.iter_trade_columns(
-                part.symbol, part.start, part.end, columns=columns, exact=form.exact
+                part.contents.symbol, part.start, part.end, columns=columns, exact=form.exact
             )
         return self._provider.iter_candle_columns(
-            part.symbol,
-            part.kind,
+            part.contents.symbol,
+            part.contents.kind,
             part.start,
             part.end,
             columns=layout.columns or form.columns,
@@ -225,18 +225,9 @@ class Exporter:
         )
 
 
-def file_name(symbol: str) -> str:
-    """A pair's name where a slash cannot be: BTC_USD."""
-    return symbol.replace("/", "_")
-
-
 def as_text(moment: datetime) -> str:
     """In ISO form to the microsecond, with Z, so that texts sort as times do."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _same(table: pa.Table) -> pa.Table:
-    return table
 
 
 def _joined(parts: Iterable[Sequence[Stretch]]) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 
 from krakendata.columns.lines import EXACT, TIME
 from krakendata.errors import ExportError
+from krakendata.export.contents import Contents
 from krakendata.export.files import UNFINISHED, Format, open_table_file
 from krakendata.export.layouts import LAYOUTS
 from krakendata.export.manifest import Entry, Manifest
 from krakendata.export.parts import By, parts_of
 from krakendata.gaps import Stretch
+from krakendata.types import Pair
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TABLE = pa.table(
@@ -117,20 +120,39 @@ def test_what_was_not_finished_leaves_the_old_file(kind: Format, tmp_path: Path)
 
 # --- layouts -----------------------------------------------------------------------------------------------
 
+PAIR = Pair("BTC/USD", "XXBTZUSD", "XBTUSD", "XBT/USD", "BTC", "USD", "online", 1, 8)
+
+
+def contents(kind: str = "1h", pair: Pair | None = PAIR) -> Contents:
+    return Contents("BTC/USD", kind, "2024", Stretch(START, datetime(2025, 1, 1, tzinfo=UTC)), pair)
+
+
+def trades_of(layout: str, table: pa.Table) -> pa.Table:
+    make = LAYOUTS[layout].trades
+    assert make is not None
+    return make(table, contents("trades"))
+
+
+def exact(table: pa.Table) -> pa.Table:
+    """The same with decimals for floats."""
+    kinds = [pa.field(each.name, EXACT if each.type == pa.float64() else each.type) for each in table.schema]
+    return table.cast(pa.schema(kinds))
+
+
+def test_plain_files_lie_in_folders() -> None:
+    assert LAYOUTS["plain"].path(contents()) == "BTC_USD/1h/2024"
+    assert LAYOUTS["plain"].path(contents("trades")) == "BTC_USD/trades/2024"
+
 
 def test_freqtrade_gets_its_columns_and_milliseconds() -> None:
-    layout = LAYOUTS["freqtrade"]
-    assert layout.candles is not None
-    table = layout.candles(TABLE)
+    table = LAYOUTS["freqtrade"].candles(TABLE, contents())
     assert table.column_names == ["date", "open", "high", "low", "close", "volume"]
     assert table.schema.field("date").type == pa.timestamp("ms", tz="UTC")
-    assert layout.path("BTC_USD", "1h", "all") == "BTC_USD-1h"
+    assert LAYOUTS["freqtrade"].path(contents()) == "BTC_USD-1h"
 
 
 def test_freqtrade_gets_trades_with_times_cut_to_milliseconds() -> None:
-    layout = LAYOUTS["freqtrade"]
-    assert layout.trades is not None
-    first, second = layout.trades(TRADES).to_pylist()
+    first, second = trades_of("freqtrade", TRADES).to_pylist()
     assert list(first) == ["timestamp", "id", "type", "side", "price", "amount", "cost"]
     assert (first["id"], first["side"], first["type"]) == ("-5", "", "")
     milliseconds = int(START.timestamp() * 1000) + 1
@@ -138,15 +160,60 @@ def test_freqtrade_gets_trades_with_times_cut_to_milliseconds() -> None:
 
 
 def test_frames_have_the_names_that_backtesting_tools_expect(tmp_path: Path) -> None:
-    layout = LAYOUTS["frames"]
-    assert layout.candles is not None
-    table = layout.candles(TABLE)
+    table = LAYOUTS["frames"].candles(TABLE, contents())
     with open_table_file(tmp_path / "x.parquet", table.schema, Format.PARQUET) as file:
         file.write_table(table)
     frame = pd.read_parquet(tmp_path / "x.parquet").set_index("Date")
     assert isinstance(frame.index, pd.DatetimeIndex)
     assert list(frame.columns) == ["Open", "High", "Low", "Close", "Volume"]
     assert pl.read_parquet(tmp_path / "x.parquet")["Close"].to_list() == [2.0, 2.5]
+
+
+def units(number: bytes) -> Decimal:
+    """What 128 bits say in units of 10^-16."""
+    return Decimal(int.from_bytes(number, "little", signed=True)).scaleb(-16)
+
+
+def test_nautilus_gets_bars_at_the_time_they_close_at() -> None:
+    table = LAYOUTS["nautilus"].candles(exact(TABLE), contents())
+    first, second = table.to_pylist()
+    assert [units(first[name]) for name in ("open", "high", "low", "close", "volume")] == [
+        Decimal(text) for text in ("1.5", "3", "0.5", "2", "10")
+    ]
+    closes = int(START.timestamp()) * 10**9 + 3600 * 10**9
+    assert (first["ts_event"], second["ts_init"]) == (closes, closes + 3600 * 10**9)
+    assert table.schema.metadata == {
+        b"bar_type": b"BTC/USD.KRAKEN-1-HOUR-LAST-EXTERNAL",
+        b"instrument_id": b"BTC/USD.KRAKEN",
+        b"price_precision": b"1",
+        b"size_precision": b"8",
+    }
+    assert LAYOUTS["nautilus"].path(contents()) == (
+        "data/bar/BTCUSD.KRAKEN-1-HOUR-LAST-EXTERNAL/2024-01-01T01-00-00-000000000Z_2025-01-01T00-00-00-000000000Z"
+    )
+
+
+def test_nautilus_gets_trade_ticks() -> None:
+    first, second = trades_of("nautilus", exact(TRADES)).to_pylist()
+    assert (first["aggressor_side"], first["trade_id"], units(first["price"])) == (0, "-5", 2)
+    assert (second["aggressor_side"], units(second["size"])) == (1, 2)
+    assert second["ts_event"] == int(START.timestamp()) * 10**9 + 1_999_000
+    assert LAYOUTS["nautilus"].path(contents("trades")) == (
+        "data/trade_tick/BTCUSD.KRAKEN/2024-01-01T00-00-00-000000000Z_2024-12-31T23-59-59-999999000Z"
+    )
+
+
+def test_nautilus_numbers_of_a_part_of_a_table_are_that_parts() -> None:
+    table = LAYOUTS["nautilus"].candles(exact(TABLE).slice(1), contents())
+    assert [units(number) for number in table["open"].to_pylist()] == [Decimal(2)]
+
+
+def test_nautilus_needs_the_pairs_decimals_and_loses_none() -> None:
+    with pytest.raises(ExportError, match="is not in the list of pairs"):
+        LAYOUTS["nautilus"].candles(exact(TABLE), contents(pair=None))
+    whole = replace(PAIR, price_decimals=0)
+    with pytest.raises(ExportError, match="numbers of more than 0 decimals"):
+        LAYOUTS["nautilus"].candles(exact(TABLE), contents(pair=whole))
 
 
 # --- the manifest ------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from krakendata.export.exporter import TRADES, Exporter, ExportProgress, ExportReport, Form
+from krakendata.export.contents import TRADES
+from krakendata.export.exporter import Exporter, ExportProgress, ExportReport, Form
 from krakendata.export.files import Format
 from krakendata.export.layouts import LAYOUTS, Layout
 from krakendata.export.parts import By
@@ -107,7 +108,7 @@ def _form(layout: Layout, options: dict[str, Any]) -> Form:
             f"The layout {layout.name} has files of its own length, not --by.", returncode=MISUSED
         )
     by = layout.by or By(options["by"] or By.YEAR)
-    return Form(layout, kind, by, columns, options["exact"])
+    return Form(layout, kind, by, columns, options["exact"] if layout.exact is None else layout.exact)
 
 
 def _figures(progress: ExportProgress) -> tuple[int, int, int, str]:
