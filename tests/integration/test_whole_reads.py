@@ -427,7 +427,7 @@ async def test_the_blocks_of_the_how_to_run(provider: HistoricalDataProvider, hi
     for block in shown:
         body = "async def show():\n    " + block.strip().replace("\n", "\n    ") + "\n    return locals()"
         exec(body, names)  # noqa: S102
-        names |= await names["show"]()
+        names |= await names["show"]() | {"provider": provider}
     closes = [candle.close for candle in await provider.get_latest_candles("BTC/USD", "1h", 50)]
     assert (names["fast"], names["slow"]) == (sum(closes[-20:]) / 20, sum(closes) / 50)
     assert [candle.close for candle in names["candles"]] == closes
