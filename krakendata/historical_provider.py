@@ -34,6 +34,7 @@ __all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding", "StreamedCa
 
 # Where a question without a start begins.
 KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
+MINUTE, DAY = interval_of("1m"), interval_of("1d")
 # The feed and its ledger are so far behind at most: a warm-up waits for what has only just closed, looking so often.
 FEED_BEHIND = timedelta(seconds=10)
 LOOK_AGAIN = timedelta(seconds=1)
@@ -218,7 +219,7 @@ class HistoricalDataProvider:
         if not questions:
             return {}
         async with pool.connection() as connection:
-            name, _ = await self._find(connection, symbol, interval_of(1))
+            name, _ = await self._find(connection, symbol, MINUTE)
             jobs = []
             for each, asked, closed in questions:
                 bounds = await read_bounds(connection, each, name)
@@ -380,10 +381,9 @@ class HistoricalDataProvider:
 
     async def get_holdings(self, symbol: str | None = None) -> list[Holding]:
         """What is held of one symbol, or of each that anything was collected of."""
-        minute = interval_of(1)
-        asked, _ = self._asked(minute, None, None, include_open=False)
+        asked, _ = self._asked(MINUTE, None, None, include_open=False)
         async with self._connected().connection() as connection:
-            name = None if symbol is None else (await self._find(connection, symbol, minute))[0]
+            name = None if symbol is None else (await self._find(connection, symbol, MINUTE))[0]
             return await read_holdings(connection, name, asked)
 
     async def get_certificate(
@@ -397,8 +397,7 @@ class HistoricalDataProvider:
         since = None if start is None else moment_of(ns_of(start))
         until = None if end is None else moment_of(ns_of(end))
         async with self._connected().connection() as connection:
-            name, _ = await self._find(connection, symbol, interval_of(1))
-            found = await read_certificate(connection, name, life, since)
+            found = await read_certificate(await self._series(connection, symbol, DAY), life, since)
         return found.between(since, until)
 
     # --- behind it -----------------------------------------------------------------------------------------
@@ -452,7 +451,7 @@ class HistoricalDataProvider:
         return StoredCandles(connection, self._edition, symbol, interval, bounds)
 
     async def _trades(self, connection: Connection, name: str) -> StoredTrades:
-        return StoredTrades(connection, *await self._find(connection, name, interval_of(1)))
+        return StoredTrades(connection, *await self._find(connection, name, MINUTE))
 
     async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
         return await find_symbol(connection, self.symbols, name, interval)

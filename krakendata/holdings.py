@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from krakendata.certificate import Certificate, certify
+from krakendata.candle_reads import StoredCandles
+from krakendata.certificate import Certificate, DayCandle, certify
 from krakendata.gaps import CandleRun, Coverage, Stretch, coverage_of
-from krakendata.storage.queries import (
-    Connection,
-    SyncStatus,
-    read_answers,
-    read_day_candles,
-    read_ledger,
-    read_sync_status,
-)
+from krakendata.intervals import bucket_of, next_bucket
+from krakendata.storage.queries import Connection, SyncStatus, read_answers, read_ledger, read_sync_status
+from krakendata.types import Candle
 
 __all__ = ["Holding", "read_certificate", "read_holdings"]
 
@@ -47,11 +43,14 @@ async def read_holdings(connection: Connection, symbol: str | None, asked: Stret
     return holdings
 
 
-async def read_certificate(
-    connection: Connection, symbol: str, life: Stretch, since: datetime | None
-) -> Certificate:
-    """Day by day what is in of one symbol, from `since` or the first that is known of it; `life` ends now."""
-    ledger = await read_ledger(connection, symbol, life)
-    answers = await read_answers(connection, symbol)
-    candles = await read_day_candles(connection, symbol)
-    return certify(symbol, ledger, candles, answers["absent"], answers["rejected"], life.end, since)
+async def read_certificate(days: StoredCandles, life: Stretch, since: datetime | None) -> Certificate:
+    """Day by day what is in of the symbol of `days`, from `since` or the first that is known of it; `life` ends now."""
+    ledger = await read_ledger(days.connection, days.symbol, life)
+    answers = await read_answers(days.connection, days.symbol)
+    today = next_bucket(bucket_of(life.end, days.interval), days.interval)
+    rows = await days.rows(days.part(Stretch(life.start, today)))
+    candles = [
+        DayCandle(day.timestamp, day.trade_count, day.first_id, day.last_id)
+        for day in map(Candle.from_row, rows)
+    ]
+    return certify(days.symbol, ledger, candles, answers["absent"], answers["rejected"], life.end, since)

@@ -185,10 +185,6 @@ WHERE symbol = %(symbol)s
 -- name: answers
 SELECT first_id, last_id, answer FROM answered_ids WHERE symbol = %(symbol)s ORDER BY first_id
 
--- name: day_candles
--- One row a day, whatever its trades: a pair's whole life.
-SELECT timestamp, trade_count, first_id, last_id FROM all_candles_1d WHERE symbol = %(symbol)s ORDER BY timestamp
-
 -- name: trade_check
 SELECT last_id, checked_ns FROM trade_checks WHERE symbol = %(symbol)s
 
