@@ -1,11 +1,13 @@
 """A pool of connections to the database, and the one place where the driver's errors become ours."""
 
+import select
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import psycopg
-from psycopg import AsyncConnection, IsolationLevel
+from psycopg import AsyncConnection
 from psycopg.sql import SQL, Literal
 from psycopg_pool import AsyncConnectionPool
 
@@ -25,6 +27,8 @@ NETWORK_TIMEOUT = {
 
 # A server on the way answers within milliseconds; what takes longer than this is away.
 CONNECT_SECONDS = 10
+# So often no statement is run.
+NEVER_PREPARED = sys.maxsize
 # How long a caller waits for one of MAX_SIZE connections that others hold.
 WAIT_SECONDS = 30.0
 
@@ -44,9 +48,9 @@ class Pool:
         is_reader: bool = False,
     ) -> None:
         arguments = arguments_from_url(database) if isinstance(database, str) else database
-        # Nothing is prepared: a plan made once for all times would look into every chunk there is.
+        # Nothing is prepared unless asked for: a plan made once for all times would look into every chunk there is.
         timeouts = {"connect_timeout": CONNECT_SECONDS, **NETWORK_TIMEOUT}
-        self._arguments = {**timeouts, **arguments, "prepare_threshold": None}
+        self._arguments = {**timeouts, **arguments, "prepare_threshold": NEVER_PREPARED}
         self._is_reader = is_reader
         self._pool = AsyncConnectionPool(
             kwargs=self._arguments,
@@ -57,8 +61,7 @@ class Pool:
             # of a minute: the next caller begins anew, and finds a server that is back soon, however long it was away.
             reconnect_timeout=WAIT_SECONDS,
             configure=self._configure,
-            # 0.05 ms, for which a restart of the server goes unnoticed.
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             name="krakendata",
             open=False,
         )
@@ -84,26 +87,34 @@ class Pool:
     async def connection(self, snapshot: str | None = None) -> AsyncIterator[AsyncConnection[Any]]:
         """Lend a connection for one transaction: committed at the end, rolled back on any exception.
 
-        With a `snapshot` that another reader's transaction has exported it sees what that one sees. That one holds the
-        lock, too: to ask for it again, behind a fence that waits to move, would be to wait for oneself.
+        A reader's, with a `snapshot` that another reader's transaction has exported, sees what that one sees.
         """
         with translated_errors():
             async with self._pool.connection() as connection:
                 if snapshot is not None:
-                    statement = SQL(query("import_snapshot")).format(snapshot=Literal(snapshot))
-                    await connection.execute(statement)
+                    begin = SQL(query("begin_reading_snapshot")).format(snapshot=Literal(snapshot))
+                    await connection.execute(begin)
                 elif self._is_reader:
-                    # Before the transaction's first look: a moving fence is waited for, so that its views and the
-                    # rows they show are of one state. A lock takes no snapshot.
-                    await connection.execute(query("lock_lines_shared"))
+                    await connection.execute(query("begin_reading"))
                 yield connection
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
         await connection.execute("SET TIME ZONE 'UTC'")
         await connection.commit()
         if self._is_reader:
-            await connection.set_read_only(True)
-            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            # Its transactions are begun by hand: with the lock in the same message.
+            await connection.set_autocommit(True)
+
+
+async def _check(connection: AsyncConnection[Any]) -> None:
+    """Raise OperationalError for a connection that the server has closed, so that its restart goes unnoticed.
+
+    A server says nothing unasked unless it closes: only where it has is it asked, which takes a message and an answer.
+    """
+    watch = select.poll()
+    watch.register(connection.fileno(), select.POLLIN)
+    if watch.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @contextmanager

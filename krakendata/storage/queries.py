@@ -3,7 +3,7 @@
 `connection` is any open one; times are aware UTC; candle rows are in `types.Candle`'s order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -55,6 +55,15 @@ class SyncStatus(NamedTuple):
 async def read_selection(connection: Connection, selection: Selection) -> list[Row]:
     """The rows of a selection, in its order."""
     cursor = await connection.execute(selection.statement, selection.parameters)
+    return await cursor.fetchall()
+
+
+async def read_prepared(connection: Connection, name: str, parameters: Mapping[str, Any]) -> list[Row]:
+    """The rows of a statement that is the same whichever time it asks for: parsed once a connection.
+
+    Not for partitioned tables: a plan made once for all times would look into every chunk.
+    """
+    cursor = await connection.execute(query(name), parameters, prepare=True)
     return await cursor.fetchall()
 
 
@@ -160,8 +169,7 @@ async def read_finer_candles(
 async def read_bounds(connection: Connection, interval: Interval, symbol: str) -> Bounds:
     """Where the ledger begins and ends, from its index: never a scan."""
     parameters = {"symbol": symbol, "minutes": base_of(interval).minutes}
-    cursor = await connection.execute(query("data_bounds"), parameters)
-    (row,) = await cursor.fetchall()
+    (row,) = await read_prepared(connection, "data_bounds", parameters)
     return Bounds._make(row)
 
 
@@ -175,9 +183,8 @@ async def export_snapshot(connection: Connection) -> str:
 async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> Ledger:
     """What of the symbol's ledger is needed to judge `stretch`."""
     parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
-    cursor = await connection.execute(query("ledger_around"), parameters)
     kinds: tuple[list[Row], ...] = ([], [], [], [])
-    for kind, *facts in await cursor.fetchall():
+    for kind, *facts in await read_prepared(connection, "ledger_around", parameters):
         kinds[kind].append(tuple(facts))
     runs, answers, archives, checks = kinds
     return Ledger(

@@ -12,7 +12,7 @@ from krakendata.errors import StorageRefused
 from krakendata.gaps import Stretch
 from krakendata.intervals import bucket_of, next_bucket
 from krakendata.storage.editions import EDITIONS, Edition
-from krakendata.storage.queries import Connection
+from krakendata.storage.queries import Connection, read_prepared
 from krakendata.storage.sql import query
 from krakendata.types import Interval, moment_of, ns_of
 
@@ -40,10 +40,8 @@ async def read_stale(
         return []
     start_us, end_us = ns_of(stretch.start) // 1_000, ns_of(stretch.end) // 1_000
     parameters = {"relation": interval.relation, "symbol": symbol, "start_us": start_us, "end_us": end_us}
-    cursor = await connection.execute(query(f"stale_{edition.rollups}"), parameters)
-    written = [
-        Stretch(moment_of(low * 1_000), moment_of(high * 1_000)) for low, high in await cursor.fetchall()
-    ]
+    rows = await read_prepared(connection, f"stale_{edition.rollups}", parameters)
+    written = [Stretch(moment_of(low * 1_000), moment_of(high * 1_000)) for low, high in rows]
     return stale_buckets(written, interval, stretch)
 
 

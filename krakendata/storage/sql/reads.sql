@@ -246,11 +246,15 @@ FROM data_sync_status WHERE %(symbol)s::text IS NULL OR symbol = %(symbol)s ORDE
 -- name: export_snapshot
 SELECT pg_export_snapshot()
 
--- name: import_snapshot
-SET TRANSACTION SNAPSHOT {snapshot}
+-- name: begin_reading_snapshot
+-- One that sees what another reader's transaction sees. That one holds the lock, too: to ask for it again, behind a fence that
+-- waits to move, would be to wait for oneself.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {snapshot}
 
--- name: lock_lines_shared
-LOCK TABLE retention_lines IN ACCESS SHARE MODE
+-- name: begin_reading
+-- One message to the server: a transaction that sees one state throughout and, before its first look, waits for a moving fence,
+-- so that its views and the rows they show are of one state. A lock takes no snapshot.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE retention_lines IN ACCESS SHARE MODE
 
 -- name: retention_lines
 SELECT kind, line FROM retention_lines
