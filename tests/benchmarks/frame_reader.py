@@ -162,7 +162,7 @@ def queryset_polars(asked: Asked) -> Callable[[], Any]:
 def feather_polars(asked: Asked) -> Callable[[], Any]:
     import polars as pl
 
-    return lambda: pl.read_ipc(asked.directory / FEATHER, memory_map=False)
+    return lambda: pl.read_ipc(asked.directory / FEATHER)
 
 
 def feather_pandas(asked: Asked) -> Callable[[], Any]:
