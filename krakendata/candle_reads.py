@@ -86,14 +86,17 @@ class StoredCandles:
         self, part: Stretch, fill: Fill = "none", *, limit: int | None = None, newest_first: bool = False
     ) -> Selection:
         """The SQL of the candles that start in `part`, a stretch of whole buckets as `part()` cuts it."""
+        base = base_of(self.interval)
         frame = Stretch(max(part.start, self.bounds.fence), part.end)
-        stale = await read_stale(self.connection, self.edition, base_of(self.interval), self.symbol, frame)
+        stale = await read_stale(self.connection, self.edition, base, self.symbol, frame)
+        is_alone = base.parent is not None and part.start >= self.bounds.fence and not self.bounds.has_coarse
         filling = None if fill == "none" else await self._filling(part, fill)
         return select_candles(
             self.interval,
             self.symbol,
             part,
             stale=stale,
+            rollup=self.edition.closed_relation(base.relation) if is_alone else None,
             filling=filling,
             limit=limit,
             newest_first=newest_first,

@@ -27,7 +27,8 @@ LOWEST_ID = -(2**63)
 class Bounds(NamedTuple):
     """Where the ledger of a symbol begins and ends for an interval; None where it holds nothing.
 
-    No minutes are stored below `fence`, no trades before `trades_line`.
+    No minutes are stored below `fence`, no trades before `trades_line`. `has_coarse`: an archive has given candles of
+    the interval itself.
     """
 
     first_ns: int | None
@@ -36,6 +37,7 @@ class Bounds(NamedTuple):
     last_end: datetime | None
     fence: datetime
     trades_line: datetime
+    has_coarse: bool
 
 
 class SyncStatus(NamedTuple):

@@ -73,6 +73,7 @@ def select_candles(
     stretch: Stretch,
     *,
     stale: Sequence[Stretch] = (),
+    rollup: str | None = None,
     filling: Filling | None = None,
     limit: int | None = None,
     newest_first: bool = False,
@@ -80,11 +81,12 @@ def select_candles(
     """The candles that start in `stretch`, oldest first unless `newest_first`; with `limit` the first so many.
 
     `stretch` is of whole buckets. `stale` are its parts, sorted and apart, of whole buckets above the fence, where the
-    rollup may be behind its minutes (stale.py): they are folded from these.
+    rollup may be behind its minutes (stale.py): they are folded from these. `rollup` is the relation that answers for
+    the other parts, where it can alone: above the fence, without candles of archives; else the interval's view does.
     """
     parameters = _Parameters()
     name = parameters.add(symbol)
-    candles = _parts(base_of(interval), name, stretch, stale, parameters)
+    candles = _parts(base_of(interval), name, stretch, stale, rollup, parameters)
     if not interval.is_stored:
         candles = _sql("candles_folded").format(
             symbol=name, bucket=_bucket(interval, parameters), parts=candles
@@ -99,18 +101,25 @@ def select_candles(
 
 
 def _parts(
-    base: Interval, symbol: Placeholder, stretch: Stretch, stale: Iterable[Stretch], parameters: _Parameters
+    base: Interval,
+    symbol: Placeholder,
+    stretch: Stretch,
+    stale: Iterable[Stretch],
+    rollup: str | None,
+    parameters: _Parameters,
 ) -> Composed:
     parts = []
     for part, is_stale in _divided(stretch, stale if base.parent else ()):
         bounds = {"start": parameters.add(part.start), "end": parameters.add(part.end)}
         if is_stale:
-            folded: Composable = _sql("candles_of_minutes").format(
+            candles: Composable = _sql("candles_of_minutes").format(
                 symbol=symbol, minutes=parameters.add(base.minutes), **bounds
             )
+        elif rollup is not None:
+            candles = _sql("candles_in_rollup").format(rollup=Identifier(rollup), symbol=symbol, **bounds)
         else:
-            folded = _sql("candles_in_view").format(view=Identifier(base.view), symbol=symbol, **bounds)
-        parts.append(folded)
+            candles = _sql("candles_in_view").format(view=Identifier(base.view), symbol=symbol, **bounds)
+        parts.append(candles)
     return SQL("\nUNION ALL\n").join(parts)
 
 

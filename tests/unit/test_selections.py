@@ -39,6 +39,16 @@ def test_what_is_stale_is_folded_from_its_minutes(stale: list[Stretch], views: i
     assert text.count("interval_minutes = 1 AND") == folded
 
 
+def test_a_rollup_that_answers_alone_is_asked_instead_of_the_view() -> None:
+    stale = [Stretch(START + HOUR, START + 2 * HOUR)]
+    text = select_candles(
+        any_interval_of("2h"), "BTC/USD", ASKED, stale=stale, rollup="candles_1h_closed"
+    ).as_text()
+    assert "all_candles" not in text
+    assert text.count('"candles_1h_closed"') == 2
+    assert text.count("interval_minutes = 1 AND") == 1
+
+
 def test_minutes_are_never_stale() -> None:
     text = select_candles(any_interval_of("1m"), "BTC/USD", ASKED, stale=[ASKED]).as_text()
     assert '"all_candles_1m"' in text

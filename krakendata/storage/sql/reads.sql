@@ -6,6 +6,13 @@
 SELECT symbol, timestamp, open, high, low, close, volume, vwap, trade_count, turnover, first_id, last_id, coarse
 FROM {view} WHERE symbol = {symbol} AND timestamp >= {start} AND timestamp < {end}
 
+-- name: candles_in_rollup
+-- The same of a rollup alone, without the view around it, which takes as long to plan as the rows to read: above the fence, where
+-- no archive has given candles of this interval.
+SELECT symbol, timestamp, open, high, low, close, volume, turnover / nullif(volume, 0) AS vwap, trade_count, turnover, first_id,
+       last_id, false AS coarse
+FROM {rollup} WHERE symbol = {symbol} AND timestamp >= {start} AND timestamp < {end}
+
 -- name: candles_of_minutes
 -- The same above the fence, of the minutes themselves: a rollup that was refreshed before a late trade came is behind the
 -- ledger until the next refresh. The caller has its buckets begin at or after the fence.
@@ -118,15 +125,20 @@ SELECT lower(span), upper(span) - 1
 FROM (SELECT unnest(range_agg(int8range(low, high, '[]'))) AS span FROM found WHERE low <= high) spans
 
 -- name: stale_tables
--- The same where the rollups are tables: what the symbol's writers marked and no refresh has taken yet.
-WITH folded_from AS (
-    SELECT max(p.watermark) AS line FROM rollup_watermarks r JOIN rollup_watermarks p ON p.relation IN (r.relation, r.parent)
+-- The same where the rollups are tables: what the symbol's writers marked and no refresh has taken yet, and what lies above the
+-- watermark, up to which the table goes.
+WITH lines AS (
+    SELECT max(p.watermark) AS folded_to, max(p.watermark) FILTER (WHERE p.relation = %(relation)s) AS stored_to
+    FROM rollup_watermarks r JOIN rollup_watermarks p ON p.relation IN (r.relation, r.parent)
     WHERE r.relation = %(relation)s
 )
-SELECT (extract(epoch FROM start) * 1000000)::bigint, (extract(epoch FROM least(finish, line)) * 1000000)::bigint - 1
-FROM dirty_ranges, folded_from
-WHERE symbol = %(symbol)s AND start < least(line, ns_timestamp(%(end_us)s * 1000))
+SELECT (extract(epoch FROM start) * 1000000)::bigint, (extract(epoch FROM least(finish, folded_to)) * 1000000)::bigint - 1
+FROM dirty_ranges, lines
+WHERE symbol = %(symbol)s AND start < least(folded_to, ns_timestamp(%(end_us)s * 1000))
   AND finish > ns_timestamp(%(start_us)s * 1000)
+UNION ALL
+SELECT (extract(epoch FROM stored_to) * 1000000)::bigint, %(end_us)s - 1
+FROM lines WHERE stored_to < ns_timestamp(%(end_us)s * 1000)
 
 -- name: finer_candles_between
 -- Without those that only an archive of the interval has given.
@@ -173,7 +185,8 @@ FROM (
 
 -- name: data_bounds
 -- Where the ledger of a symbol begins and ends for an interval, NULL where it holds nothing: four steps along its index for
--- the trades, and the few runs of its candle archives. And the fence, below which no minutes are stored, and the trades' line.
+-- the trades, and the few runs of its candle archives. And the fence, below which no minutes are stored, the trades' line, and
+-- whether an archive has given candles of the interval itself.
 SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0 ORDER BY first_id LIMIT 1),
              (SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id > 0 ORDER BY first_id LIMIT 1)) AS first_ns,
        greatest((SELECT last_ns FROM trade_runs WHERE symbol = %(symbol)s AND first_id < 0 ORDER BY first_id DESC LIMIT 1),
@@ -183,7 +196,9 @@ SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND firs
        (SELECT max(last_start + make_interval(mins => interval_minutes)) FROM candle_runs
         WHERE symbol = %(symbol)s AND interval_minutes IN (1, %(minutes)s)) AS last_end,
        (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence,
-       (SELECT line FROM retention_lines WHERE kind = 'trades') AS trades_line
+       (SELECT line FROM retention_lines WHERE kind = 'trades') AS trades_line,
+       EXISTS (SELECT FROM candle_runs
+               WHERE symbol = %(symbol)s AND interval_minutes = %(minutes)s AND interval_minutes > 1) AS has_coarse
 
 -- name: ledger_around
 -- What of a ledger it takes to judge [start_ns, end_ns), in one statement: the way to the server and back is most of its time.
