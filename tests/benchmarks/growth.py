@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from krakendata.gaps import Stretch
 from krakendata.storage.conninfo import arguments_from_url
-from krakendata.storage.editions import EDITIONS
+from krakendata.storage.editions import EDITIONS, Edition
 from krakendata.storage.rollups import refresh_rollups
 from krakendata.storage.selections import select_candles
 from krakendata.types import interval_of
@@ -66,15 +66,16 @@ class GrowthResult:
 
 def measure_growth(server: BenchServer, scale: float) -> GrowthResult:
     """Each size in a database of its own, which goes before the next one comes."""
+    edition = EDITIONS[server.edition]
     sizes, plans = [], []
     for size in SIZES:
         rows = int(size * scale)
         server.make_database(DATABASE)
         asyncio.run(_fill(server, rows))
         settle(server, DATABASE)
-        found = asyncio.run(ask_all(server.url_of(DATABASE), SYMBOL))
+        found = asyncio.run(ask_all(server.url_of(DATABASE), edition, SYMBOL))
         sizes.append(Grown(rows, _pairs(rows), found))
-        plans = _plans(server, _years(rows))
+        plans = _plans(server, edition, _years(rows))
     server.run_psql("postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
     return GrowthResult(sizes, plans)
 
@@ -125,7 +126,7 @@ async def _write(connection: AsyncConnection[Any], symbol: str, stretch: Stretch
             await connection.execute(statement, values)
 
 
-def _plans(server: BenchServer, whole: Stretch) -> list[tuple[str, str]]:
+def _plans(server: BenchServer, edition: Edition, whole: Stretch) -> list[tuple[str, str]]:
     """How the range and the latest are answered, without what differs from run to run."""
     middle = whole.start + (whole.end - whole.start) / 2
     start = middle.replace(minute=0, second=0, microsecond=0)
@@ -137,6 +138,7 @@ def _plans(server: BenchServer, whole: Stretch) -> list[tuple[str, str]]:
             interval_of("1h"),
             SYMBOL,
             Stretch(whole.end - timedelta(hours=2 * LATEST_CANDLES), whole.end),
+            rollup=edition.closed_relation(interval_of("1h").relation),
             limit=LATEST_CANDLES,
             newest_first=True,
         ),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from krakendata.storage.editions import EDITIONS
 from tests.benchmarks.questions import QuestionResult, ask_all
 from tests.benchmarks.read_api import ApiResult, measure_api
 from tests.benchmarks.read_frames import FrameResult, measure_frames
@@ -29,6 +30,6 @@ def measure_reads(
     """Import the folders' archives and read them; `directory`, which is made, is for files and a Redis."""
     directory.mkdir()
     import_archives(server, folders)
-    questions = asyncio.run(ask_all(server.url_of("ours"), SYMBOL))
+    questions = asyncio.run(ask_all(server.url_of("ours"), EDITIONS[server.edition], SYMBOL))
     frames = measure_frames(server, directory, years(scale))
     return ReadsResult(questions, frames, measure_api(server, directory, years(scale)))
