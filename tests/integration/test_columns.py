@@ -17,7 +17,7 @@ from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.types import INTERVALS, Candle
 from tests.fix_history import History
 from tests.fix_storage import FENCE, TRADES_LINE, Store
-from tests.fix_traded import record_ids
+from tests.fix_traded import A_LITTLE_MORE, record_ids
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # The vwap is a quotient: a double in any case.
@@ -140,6 +140,7 @@ async def test_trades_come_by_time_and_id_exactly(traded: HistoricalDataProvider
     assert rows[0] == {
         "timestamp": TRADES_LINE, "trade_id": -5, "price": 7, "volume": 1, "side": None, "order_type": None,
     }  # fmt: skip
+    assert [row["timestamp"] for row in rows[2:63]] == [TRADES_LINE + n * A_LITTLE_MORE for n in range(61)]
     assert (rows[3]["price"], rows[3]["volume"]) == (Decimal("1.125"), Decimal("0.00000001"))
     assert (rows[3]["side"], rows[3]["order_type"]) == ("buy", "market")
 
