@@ -27,7 +27,7 @@ async def record_ids(store: Store, first_id: int, last_id: int, start: datetime)
 
 @pytest.fixture
 async def traded(store: Store) -> AsyncIterator[HistoricalDataProvider]:
-    """A hundred trades from the line on, a little more than a second apart, the last forty at one time; and two without ids."""
+    """A hundred trades from the line on, a little more than a second apart, forty at one time; and two without ids."""
     if store.edition.partitions == "native":
         await store.connection.execute(
             "SELECT make_partitions('trades', %s, %s)", [TRADES_LINE, TRADES_LINE + DAY]
