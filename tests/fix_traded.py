@@ -12,6 +12,8 @@ from krakendata.historical_provider import HistoricalDataProvider
 from tests.fix_storage import TRADES_LINE, Store
 
 DAY = timedelta(days=1)
+# Than a second, by no round number of milliseconds.
+A_LITTLE_MORE = timedelta(seconds=1, microseconds=997)
 
 
 async def record_ids(store: Store, first_id: int, last_id: int, start: datetime) -> None:
@@ -25,7 +27,7 @@ async def record_ids(store: Store, first_id: int, last_id: int, start: datetime)
 
 @pytest.fixture
 async def traded(store: Store) -> AsyncIterator[HistoricalDataProvider]:
-    """A hundred trades from the line on, a second apart, the last forty at one time; and two without ids."""
+    """A hundred trades from the line on, a little more than a second apart, forty at one time; and two without ids."""
     if store.edition.partitions == "native":
         await store.connection.execute(
             "SELECT make_partitions('trades', %s, %s)", [TRADES_LINE, TRADES_LINE + DAY]
@@ -33,7 +35,7 @@ async def traded(store: Store) -> AsyncIterator[HistoricalDataProvider]:
     rows = [
         (
             "BTC/USD",
-            TRADES_LINE + timedelta(seconds=min(n, 60)),
+            TRADES_LINE + min(n, 60) * A_LITTLE_MORE,
             n + 1,
             Decimal(n) / 8 + 1,
             Decimal("0.00000001"),

@@ -195,8 +195,8 @@ def test_nautilus_gets_bars_at_the_time_they_close_at() -> None:
 
 def test_nautilus_gets_trade_ticks() -> None:
     first, second = trades_of("nautilus", exact(TRADES)).to_pylist()
-    assert (first["aggressor_side"], first["trade_id"], units(first["price"])) == (0, "-5", 2)
-    assert (second["aggressor_side"], units(second["size"])) == (1, 2)
+    assert (first["aggressor_side"], first["trade_id"], units(first["price"])) == (0, "-5", Decimal(2))
+    assert (second["aggressor_side"], units(second["size"])) == (1, Decimal(2))
     assert second["ts_event"] == int(START.timestamp()) * 10**9 + 1_999_000
     assert LAYOUTS["nautilus"].path(contents("trades")) == (
         "data/trade_tick/BTCUSD.KRAKEN/2024-01-01T00-00-00-000000000Z_2024-12-31T23-59-59-999999000Z"
