@@ -32,7 +32,8 @@ async def etag(api: httpx.AsyncClient, asked: dict[str, str], path: str = "candl
     assert response.status_code == 200, response.text
     kept = "ETag" in response.headers
     assert response.headers["Cache-Control"] == ("private, no-cache" if kept else "no-store")
-    return response.headers.get("ETag")
+    found: str | None = response.headers.get("ETag")
+    return found
 
 
 async def again(api: httpx.AsyncClient, asked: dict[str, str], kept: str, **headers: str) -> httpx.Response:
