@@ -107,11 +107,7 @@ class PageReader(HistoricalDataProvider):
                 following = Cursor(_us_of(last))
             coverage, ledger = await series.coverage(reach.part_to(edge))
             etag = None
-            if (
-                coverage.is_proven
-                and reach.is_final_at(edge)
-                and await _are_whole(series, rows, part, ledger)
-            ):
+            if coverage.is_proven and reach.is_final_at(edge) and _are_whole_candles(rows, ledger):
                 etag = etag_of(reach.facts, edge, ledger, await read_newest_healed(connection, series.symbol))
         return Page(series.symbol, rows, coverage, following, etag)
 
