@@ -215,5 +215,5 @@ class ImportFileError(KrakenDataError):
 def _told(spans: Sequence[Span]) -> str:
     """The first few, and how many more."""
     shown = [f"{start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}" for start, end in spans[:SPANS_TOLD]]
-    more = f" and {len(spans) - SPANS_TOLD} more stretches" if len(spans) > SPANS_TOLD else ""
+    more = f" and {len(spans) - SPANS_TOLD} more" if len(spans) > SPANS_TOLD else ""
     return f"{', '.join(shown)}{more}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Self
@@ -13,58 +11,33 @@ from typing import Any, Self
 from krakendata.answers import Candles, Requirement, Trades, check_coverage, checked_requirement
 from krakendata.candle_reads import StoredCandles
 from krakendata.candle_stream import PATIENCE, CandleStream
-from krakendata.certificate import Certificate, certify
-from krakendata.errors import IncompleteData, NotConnectedError, NotEnoughCandles, UnknownSymbol
+from krakendata.certificate import Certificate
+from krakendata.errors import IncompleteData, NotConnectedError, NotEnoughCandles
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.filling import Fill, checked_fill
-from krakendata.gaps import CandleRun, Coverage, Stretch, coverage_of
+from krakendata.gaps import Coverage, Stretch
 from krakendata.held_candles import held_range
+from krakendata.holdings import Holding, read_certificate, read_holdings
 from krakendata.intervals import any_interval_of, base_of, bucket_of, first_bucket, next_bucket
 from krakendata.series_pages import candle_pages, trade_pages
 from krakendata.shared_snapshot import answer_together
 from krakendata.storage.editions import Edition
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
-from krakendata.storage.queries import (
-    Bounds,
-    Connection,
-    SyncStatus,
-    read_answers,
-    read_bounds,
-    read_day_candles,
-    read_ledger,
-    read_pairs,
-    read_symbols_with_data,
-    read_sync_status,
-)
+from krakendata.storage.queries import Bounds, Connection, read_bounds, read_pairs
 from krakendata.storage.stale import read_edition
 from krakendata.stream_progress import StreamedCandle
+from krakendata.symbol_lookup import find_symbol
 from krakendata.trade_reads import StoredTrades
-from krakendata.types import LONGEST_NAME, Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
+from krakendata.types import Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
 
 __all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding", "StreamedCandle", "Trades"]
 
 # Where a question without a start begins.
 KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
-CLOSEST_NAMED = 5
+MINUTE, DAY = interval_of("1m"), interval_of("1d")
 # The feed and its ledger are so far behind at most: a warm-up waits for what has only just closed, looking so often.
 FEED_BEHIND = timedelta(seconds=10)
 LOOK_AGAIN = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What is held of one symbol.
-
-    `trades` and `candles` are the operator's summaries, None where nothing of the kind was collected.
-    `archives` are the stretches that candle archives covered. `coverage` divides the time from Kraken's
-    beginning to the last closed minute by what was once collected, whether it is still stored or not.
-    """
-
-    symbol: str
-    trades: SyncStatus | None
-    candles: SyncStatus | None
-    archives: tuple[CandleRun, ...]
-    coverage: Coverage
 
 
 def utc_now() -> datetime:
@@ -246,7 +219,7 @@ class HistoricalDataProvider:
         if not questions:
             return {}
         async with pool.connection() as connection:
-            name, _ = await self._find(connection, symbol, interval_of(1))
+            name, _ = await self._find(connection, symbol, MINUTE)
             jobs = []
             for each, asked, closed in questions:
                 bounds = await read_bounds(connection, each, name)
@@ -305,7 +278,7 @@ class HistoricalDataProvider:
         """
         self._connected()
         wanted = any_interval_of(interval)
-        name = (self._symbols or Symbols()).resolve(symbol)
+        name = self.symbols.resolve(symbol)
         if wanted.months:
             raise ValueError(f"{wanted.name} cannot be streamed: its buckets differ in length.")
         if history < 0:
@@ -408,18 +381,10 @@ class HistoricalDataProvider:
 
     async def get_holdings(self, symbol: str | None = None) -> list[Holding]:
         """What is held of one symbol, or of each that anything was collected of."""
-        minute = interval_of(1)
-        asked, _ = self._asked(minute, None, None, include_open=False)
+        asked, _ = self._asked(MINUTE, None, None, include_open=False)
         async with self._connected().connection() as connection:
-            name = None if symbol is None else (await self._find(connection, symbol, minute))[0]
-            statuses = {(each.symbol, each.kind): each for each in await read_sync_status(connection, name)}
-            names = sorted({found for found, _ in statuses} | ({name} if name else set()))
-            holdings = []
-            for each in names:
-                ledger = await read_ledger(connection, each, asked)
-                summaries = statuses.get((each, "trades")), statuses.get((each, "candles"))
-                holdings.append(Holding(each, *summaries, ledger.candle_runs, coverage_of(asked, ledger)))
-        return holdings
+            name = None if symbol is None else (await self._find(connection, symbol, MINUTE))[0]
+            return await read_holdings(connection, name, asked)
 
     async def get_certificate(
         self, symbol: str, start: datetime | None = None, end: datetime | None = None
@@ -428,16 +393,11 @@ class HistoricalDataProvider:
 
         Days that touch [start, end), none left out, not before anything is known of the symbol unless `start` is.
         """
-        now = self._clock()
+        life = Stretch(KRAKEN_OPENED, self._clock())
         since = None if start is None else moment_of(ns_of(start))
         until = None if end is None else moment_of(ns_of(end))
         async with self._connected().connection() as connection:
-            # One state of the database: the ledger and the candles are judged by one another.
-            name, _ = await self._find(connection, symbol, interval_of(1))
-            ledger = await read_ledger(connection, name, Stretch(KRAKEN_OPENED, now))
-            answers = await read_answers(connection, name)
-            candles = await read_day_candles(connection, name)
-        found = certify(name, ledger, candles, answers["absent"], answers["rejected"], now, since)
+            found = await read_certificate(await self._series(connection, symbol, DAY), life, since)
         return found.between(since, until)
 
     # --- behind it -----------------------------------------------------------------------------------------
@@ -491,27 +451,10 @@ class HistoricalDataProvider:
         return StoredCandles(connection, self._edition, symbol, interval, bounds)
 
     async def _trades(self, connection: Connection, name: str) -> StoredTrades:
-        return StoredTrades(connection, *await self._find(connection, name, interval_of(1)))
+        return StoredTrades(connection, *await self._find(connection, name, MINUTE))
 
     async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
-        """The symbol called `name` and where its data lie; an unheard-of one raises UnknownSymbol."""
-        symbols = self._symbols or Symbols()
-        try:
-            symbol = symbols.resolve(name, find_closest=False)
-        except UnknownSymbol as error:
-            raise await self._unknown(connection, name) from error
-        bounds = await read_bounds(connection, interval, symbol)
-        if held_range(interval, bounds) is not None or symbols.pair(symbol) is not None:
-            return symbol, bounds
-        if symbol in await read_symbols_with_data(connection):
-            return symbol, bounds
-        raise await self._unknown(connection, name)
-
-    async def _unknown(self, connection: Connection, name: str) -> UnknownSymbol:
-        listed = {pair.symbol for pair in (self._symbols or Symbols()).pairs}
-        known = sorted(listed.union(await read_symbols_with_data(connection)))
-        closest = difflib.get_close_matches(name[:LONGEST_NAME].upper(), known, n=CLOSEST_NAMED)
-        return UnknownSymbol(name, closest or known[:CLOSEST_NAMED])
+        return await find_symbol(connection, self.symbols, name, interval)
 
 
 def _check(found: Candles, closed: datetime, require: Requirement | None) -> None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
 
-from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
 from krakendata.intervals import base_of
 from krakendata.storage.pairs import TrackedPair
@@ -186,12 +185,6 @@ async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> 
         tuple(map(CandleRun._make, await candles.fetchall())),
         check and TradeCheck._make(check),
     )
-
-
-async def read_day_candles(connection: Connection, symbol: str) -> list[DayCandle]:
-    """What the candle of each day says of its trades, over the symbol's whole life."""
-    cursor = await connection.execute(query("day_candles"), {"symbol": symbol})
-    return [DayCandle._make(row) for row in await cursor.fetchall()]
 
 
 async def read_answers(connection: Connection, symbol: str) -> dict[str, list[IdRange]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from krakendata.errors import StorageRefused
 from krakendata.gaps import Stretch
 from krakendata.intervals import bucket_of, next_bucket
 from krakendata.storage.editions import EDITIONS, Edition
@@ -23,10 +24,12 @@ MOST_STRETCHES = 8
 
 
 async def read_edition(connection: Connection) -> Edition:
-    """The edition as the first migration recorded it."""
+    """The edition as the first migration recorded it; StorageRefused where none has."""
     cursor = await connection.execute(query("recorded_edition"))
-    ((name,),) = await cursor.fetchall()
-    return EDITIONS[name]
+    row = await cursor.fetchone()
+    if row is None:
+        raise StorageRefused("The database is not migrated: run manage.py migrate.")
+    return EDITIONS[row[0]]
 
 
 async def read_stale(

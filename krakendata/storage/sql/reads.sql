@@ -96,8 +96,10 @@ FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS stretch (start, f
 -- watermark, in microseconds since 1970, both ends included. A write logs itself in its own transaction; the entry goes in the
 -- one that stores the buckets anew. Above the watermark a real-time aggregate folds as it is read.
 WITH RECURSIVE built_from AS (
-    SELECT mat_hypertable_id, raw_hypertable_id FROM _timescaledb_catalog.continuous_agg
-    WHERE user_view_schema = current_schema() AND user_view_name = %(relation)s
+    SELECT mat_hypertable_id, raw_hypertable_id
+    FROM _timescaledb_catalog.continuous_agg
+    JOIN pg_class c ON c.oid = %(relation)s::regclass AND c.relname = user_view_name
+    JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = user_view_schema
     UNION ALL
     SELECT c.mat_hypertable_id, c.raw_hypertable_id
     FROM _timescaledb_catalog.continuous_agg c JOIN built_from b ON c.mat_hypertable_id = b.raw_hypertable_id
@@ -182,10 +184,6 @@ WHERE symbol = %(symbol)s
 
 -- name: answers
 SELECT first_id, last_id, answer FROM answered_ids WHERE symbol = %(symbol)s ORDER BY first_id
-
--- name: day_candles
--- One row a day, whatever its trades: a pair's whole life.
-SELECT timestamp, trade_count, first_id, last_id FROM all_candles_1d WHERE symbol = %(symbol)s ORDER BY timestamp
 
 -- name: trade_check
 SELECT last_id, checked_ns FROM trade_checks WHERE symbol = %(symbol)s
