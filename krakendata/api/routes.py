@@ -58,7 +58,12 @@ Symbol = Annotated[
     str, Query(description="A pair in any spelling", examples=["BTC/USD"], min_length=1, max_length=64)
 ]
 IntervalName = Annotated[
-    str, Query(description=f"The candles' length: {', '.join(INTERVALS)}", examples=["1h"], max_length=16)
+    str,
+    Query(
+        description=f"The candles' length: {', '.join(INTERVALS)}, or one in between such as 45m, 3d, 1mo",
+        examples=["1h"],
+        max_length=16,
+    ),
 ]
 Start = Annotated[
     str | None,
