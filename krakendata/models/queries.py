@@ -91,9 +91,9 @@ class SeriesQuerySet(TimescaleQuerySet):
     def to_polars(self, *, exact: bool = True) -> pl.DataFrame:
         """These rows as a frame, in their order, without a Python object for each cell.
 
-        Decimals are pl.Decimal with 18 digits behind the point, exact, or Float64 unless `exact`; moments are
+        Decimals are pl.Decimal, exact to 18 digits behind the point, or Float64 unless `exact`; moments are
         Datetime("us", "UTC"). Columns are the table's, those of `values()`, or of `time_bucket()` with its
-        annotations. A number that does not fit raises polars.exceptions.ComputeError: ask for floats.
+        annotations. A number too large for 38 digits raises polars' InvalidOperationError: ask for floats.
         """
         return frame_of(self, exact=exact)
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from django.db import connection
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, F, Max, Sum
 from django.test.utils import CaptureQueriesContext
 
 from krakendata.models import ROLLUPS, Candle, Candle1h, Candle5m, SyncStatus, Trade
@@ -131,7 +131,12 @@ def test_a_frame_of_a_rollup_tells_what_is_not_known(minutes: list[Candle]) -> N
 def test_a_frame_without_rows_has_its_columns(db: None) -> None:
     frame = Trade.objects.for_symbol("ETH/USD").to_polars()
     assert (frame.height, frame.schema["price"]) == (0, pl.Decimal(38, 18))
-    assert Candle.objects.none().to_polars().height == 0
+    assert Candle.objects.none().to_polars().schema == Candle.objects.for_symbol("ETH/USD").to_polars().schema
+
+
+def test_a_frame_has_what_was_annotated(minutes: list[Candle]) -> None:
+    frame = Candle.objects.for_symbol(SYMBOL).annotate(span=F("high") - F("low")).to_polars()
+    assert frame["span"].to_list() == [each.high - each.low for each in minutes]
 
 
 # --- plans --------------------------------------------------------------------------------------------------
