@@ -175,15 +175,16 @@ async def export_snapshot(connection: Connection) -> str:
 async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> Ledger:
     """What of the symbol's ledger is needed to judge `stretch`."""
     parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
-    trades = await connection.execute(query("trade_runs_around"), parameters)
-    answers = await connection.execute(query("answered_ids_around"), parameters)
-    candles = await connection.execute(query("candle_runs_around"), parameters)
-    check = await (await connection.execute(query("trade_check"), parameters)).fetchone()
+    cursor = await connection.execute(query("ledger_around"), parameters)
+    kinds: tuple[list[Row], ...] = ([], [], [], [])
+    for kind, *facts in await cursor.fetchall():
+        kinds[kind].append(tuple(facts))
+    runs, answers, archives, checks = kinds
     return Ledger(
-        tuple(map(TradeRun._make, await trades.fetchall())),
-        tuple(map(IdRange._make, await answers.fetchall())),
-        tuple(map(CandleRun._make, await candles.fetchall())),
-        check and TradeCheck._make(check),
+        tuple(TradeRun(*run[:4]) for run in runs),
+        tuple(IdRange(*answer[:2]) for answer in answers),
+        tuple(sorted(CandleRun(archive[0], *archive[4:]) for archive in archives)),
+        TradeCheck(*checks[0][:2]) if checks else None,
     )
 
 

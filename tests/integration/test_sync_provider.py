@@ -78,6 +78,7 @@ def test_an_iterator_gives_what_comes_before_an_error(
     given: list[Candle] = []
     with pytest.raises(NotConnectedError):
         given.extend(candles)
+    assert len(given) == 2
 
 
 def test_an_iterator_refuses_what_makes_no_sense_before_its_first_item(

@@ -201,7 +201,7 @@ async def test_a_warm_up_waits_for_a_feed_that_is_seconds_behind(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(historical_provider, "LOOK_AGAIN", timedelta(milliseconds=1))
-    closed = bucket_start(history.now, 1)
+    closed = history.minutes[-1] + 3 * MINUTE
     await check_until(history, closed - SECOND)
     looks = 0
 
@@ -342,7 +342,7 @@ async def test_pages_show_what_is_written_ahead_of_them(
 async def test_pages_are_judged_before_the_first_candle(
     provider: HistoricalDataProvider, history: History
 ) -> None:
-    asked = history.fence, history.now + DAY
+    asked = history.start - DAY, history.now
     async with aclosing(provider.iter_candles("BTC/USD", "1h", *asked, require="complete")) as candles:
         with pytest.raises(IncompleteData):
             await anext(candles)

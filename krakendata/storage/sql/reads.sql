@@ -147,10 +147,12 @@ SELECT least((SELECT first_ns FROM trade_runs WHERE symbol = %(symbol)s AND firs
        (SELECT line FROM retention_lines WHERE kind = 'candles') AS fence,
        (SELECT line FROM retention_lines WHERE kind = 'trades') AS trades_line
 
--- name: trade_runs_around
--- The runs that overlap [start_ns, end_ns) and, of exact ones, the nearest on either side: looked for from the newest back,
--- where most questions are.
-SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
+-- name: ledger_around
+-- What of a ledger it takes to judge [start_ns, end_ns), in one statement: the way to the server and back is most of its time.
+-- By kind: 0, the runs that overlap it and, of exact ones, the nearest on either side, looked for from the newest back, where
+-- most questions are; 1, the answered ids between these, and where they begin with the first run, those before it; 2, the
+-- candle archives that overlap it; 3, the newest check.
+SELECT 0, first_id, last_id, first_ns, last_ns, NULL::timestamptz, NULL::timestamptz FROM trade_runs
 WHERE symbol = %(symbol)s
   AND first_id >= coalesce((SELECT first_id FROM trade_runs
                             WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
@@ -162,15 +164,10 @@ WHERE symbol = %(symbol)s
                                                        ORDER BY first_id DESC LIMIT 1), 0)
                             ORDER BY first_id LIMIT 1), 9223372036854775807)
 UNION ALL
-SELECT first_id, last_id, first_ns, last_ns FROM trade_runs
+SELECT 0, first_id, last_id, first_ns, last_ns, NULL, NULL FROM trade_runs
 WHERE symbol = %(symbol)s AND first_id < 0 AND first_ns < %(end_ns)s AND last_ns + 1000000000 > %(start_ns)s
-
--- name: answered_ids
-SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
-
--- name: answered_ids_around
--- Those between the runs of trade_runs_around, and where these begin with the first one, those before it.
-SELECT first_id, last_id FROM answered_ids
+UNION ALL
+SELECT 1, first_id, last_id, NULL, NULL, NULL, NULL FROM answered_ids
 WHERE symbol = %(symbol)s
   AND first_id >= coalesce((SELECT first_id FROM trade_runs
                             WHERE symbol = %(symbol)s AND first_id > 0 AND first_ns <= %(start_ns)s
@@ -181,19 +178,18 @@ WHERE symbol = %(symbol)s
                                                        WHERE symbol = %(symbol)s AND first_id > 0 AND last_ns < %(end_ns)s
                                                        ORDER BY first_id DESC LIMIT 1), 0)
                             ORDER BY first_id LIMIT 1), 9223372036854775807)
+UNION ALL
+SELECT 2, interval_minutes, NULL, NULL, NULL, first_start, last_start FROM candle_runs
+WHERE symbol = %(symbol)s AND first_start < ns_timestamp(%(end_ns)s)
+  AND last_start + make_interval(mins => interval_minutes) > ns_timestamp(%(start_ns)s)
+UNION ALL
+SELECT 3, last_id, checked_ns, NULL, NULL, NULL, NULL FROM trade_checks WHERE symbol = %(symbol)s
+
+-- name: answered_ids
+SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
 
 -- name: answers
 SELECT first_id, last_id, answer FROM answered_ids WHERE symbol = %(symbol)s ORDER BY first_id
-
--- name: trade_check
-SELECT last_id, checked_ns FROM trade_checks WHERE symbol = %(symbol)s
-
--- name: candle_runs_around
--- Those that overlap [start_ns, end_ns).
-SELECT interval_minutes, first_start, last_start FROM candle_runs
-WHERE symbol = %(symbol)s AND first_start < ns_timestamp(%(end_ns)s)
-  AND last_start + make_interval(mins => interval_minutes) > ns_timestamp(%(start_ns)s)
-ORDER BY interval_minutes, first_start
 
 -- name: pairs
 SELECT symbol, key, altname, wsname, base, quote, status, price_decimals, volume_decimals FROM pairs ORDER BY symbol
