@@ -88,11 +88,11 @@ class SeriesQuerySet(TimescaleQuerySet):
         rows = self.filter(timestamp__gte=moment, timestamp__lte=newest)
         return rows if tie == "timestamp" else rows.filter(since)
 
-    def to_polars(self, *, exact: bool = True) -> pl.DataFrame:
+    def to_polars(self, *, exact: bool = False) -> pl.DataFrame:
         """These rows as a frame, in their order, without a Python object for each cell.
 
-        Decimals are pl.Decimal, exact to 18 digits behind the point, or Float64 unless `exact`; moments are
-        Datetime("us", "UTC"). Columns are the table's, those of `values()`, or of `time_bucket()` with its
+        Numbers are Float64, or with `exact` pl.Decimal with 18 digits behind the point, to which a vwap is rounded;
+        moments are Datetime("us", "UTC"). Columns are the table's, those of `values()`, or of `time_bucket()` with its
         annotations. A number too large for 38 digits raises polars' InvalidOperationError: ask for floats.
         """
         return frame_of(self, exact=exact)
