@@ -131,7 +131,10 @@ def test_a_frame_of_a_rollup_tells_what_is_not_known(minutes: list[Candle]) -> N
 def test_a_frame_without_rows_has_its_columns(db: None) -> None:
     frame = Trade.objects.for_symbol("ETH/USD").to_polars(exact=True)
     assert (frame.height, frame.schema["price"]) == (0, pl.Decimal(38, 18))
-    assert Candle.objects.none().to_polars(exact=True).schema == Candle.objects.for_symbol("ETH/USD").to_polars(exact=True).schema
+    assert (
+        Candle.objects.none().to_polars(exact=True).schema
+        == Candle.objects.for_symbol("ETH/USD").to_polars(exact=True).schema
+    )
 
 
 def test_a_frame_has_what_was_annotated(minutes: list[Candle]) -> None:
