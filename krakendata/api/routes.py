@@ -58,14 +58,15 @@ USUAL = (400, 401, 403, 406, 422, 429, 503)
 Symbol = Annotated[
     str, Query(description="A pair in any spelling", examples=["BTC/USD"], min_length=1, max_length=64)
 ]
+# Told and not checked, so that what is wrong is said in a sentence of ours.
+LENGTH = WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}(m|h|d|w|mo)$", "examples": ["1h"]})
 IntervalName = Annotated[
     str,
+    LENGTH,
     Query(
         description=f"The candles' length: {', '.join(INTERVALS)}, or one in between such as 45m, 3d, 1mo",
         examples=["1h"],
         max_length=16,
-        # As a shape: which of them are a length, the answer tells.
-        json_schema_extra={"pattern": "^[1-9][0-9]{0,5}(m|h|d|w|mo)$"},
     ),
 ]
 MOMENT = WithJsonSchema({"type": "string", "format": "date-time"})
