@@ -131,8 +131,16 @@ async def test_a_candle_that_was_healed_is_sent_again(
 async def test_a_refused_record_that_is_in_after_all_is_sent_again(
     api: httpx.AsyncClient, history: History, database: AsyncConnection[Any]
 ) -> None:
-    asked = hours(history)
-    await database.execute("INSERT INTO answered_ids VALUES ('BTC/USD', 999, 1000, 'rejected')")
+    asked = hours(history, interval="1m", limit="10")
+    (minute,) = [each for each in history.minutes if each >= history.fence][3:4]
+    changed = await database.execute(
+        "UPDATE candles SET trade_count = 1 WHERE symbol = 'BTC/USD' AND timestamp = %s RETURNING last_id",
+        [minute],
+    )
+    ((refused,),) = await changed.fetchall()
+    await database.execute(
+        "INSERT INTO answered_ids VALUES ('BTC/USD', %s, %s, 'rejected')", [refused, refused]
+    )
     kept = await etag(api, asked)
     assert kept is not None
     await database.execute("DELETE FROM answered_ids")
@@ -174,7 +182,9 @@ async def test_new_trades_leave_what_was_kept(
     asked = hours(history)
     kept = await etag(api, asked)
     assert kept is not None
-    await database.execute("UPDATE trade_runs SET last_id = last_id + 10, last_ns = last_ns + 60000000000")
+    await database.execute(
+        "UPDATE trade_runs SET last_id = last_id + 10, trades = trades + 10, last_ns = last_ns + 60000000000"
+    )
     assert (await again(api, asked, kept)).status_code == 304
 
 
