@@ -237,26 +237,35 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.scope["cut"]()
 
     async def _look_at_login(self) -> None:
-        """Turn the client away once its session is over, its user staff no more, or its token revoked."""
+        """Turn the client away once its login or its token is over, or it listens to what it may not any more."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             try:
-                is_let_in = await self._is_let_in()
+                allowed = await self._allowed_now()
             except Error:
                 # The database is away: nothing is told meanwhile that is not known already.
                 continue
-            if not is_let_in:
+            if allowed is None:
                 sentence = "Your login has ended. Log in to the admin again, or show a valid token."
                 with suppress(OSError):
                     await self._turn_away(NOT_LOGGED_IN, sentence)
                 return
+            self._allowed = allowed
+            if any(topic.channel not in allowed for topic in self._topics):
+                with suppress(OSError):
+                    await self._turn_away(
+                        NOT_ALLOWED, "You may not view all of this any more; ask an administrator."
+                    )
+                return
 
-    async def _is_let_in(self) -> bool:
+    async def _allowed_now(self) -> set[str] | None:
+        """The channels that the client may listen to by now; None where it may not listen at all."""
         if self._token is not None:
             caller = await find_token(self._token)
-            return caller is not None and LIVE in caller.scopes
-        is_staff: bool = await database_sync_to_async(is_staff_session)(self.scope["session"].session_key)
-        return is_staff
+            return set(MODELS) if caller is not None and LIVE in caller.scopes else None
+        key = self.scope["session"].session_key
+        allowed: set[str] | None = await database_sync_to_async(allowed_in_session)(key)
+        return allowed
 
     async def _turn_away(self, code: int, sentence: str) -> None:
         await self.send(text_data=turned_away(sentence))
@@ -270,11 +279,11 @@ def shown_token(scope: Any) -> str | None:
     return bearer_of(None if shown is None else shown.decode("latin-1"))
 
 
-def is_staff_session(session_key: str) -> bool:
-    """Whether a session still is one of somebody who may listen."""
+def allowed_in_session(session_key: str) -> set[str] | None:
+    """The channels that the session's user may listen to; None where it is not one of the staff's any more."""
     store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user: Any = get_user(cast(HttpRequest, SimpleNamespace(session=store)))
-    return bool(user.is_authenticated and user.is_staff)
+    return allowed_channels(user) if user.is_authenticated and user.is_staff else None
 
 
 def allowed_channels(user: Any) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -25,7 +26,6 @@ def make_token(*scopes: str, **facts: object) -> str:
     return token
 
 
-TokenMaker = Callable[..., str]
 make_token_async = database_sync_to_async(make_token)
 
 
@@ -35,7 +35,8 @@ async def api(transactional_db: None) -> AsyncIterator[httpx.AsyncClient]:
     forget_tokens()
     token = await make_token_async(requests_per_minute=1_000_000)
     headers = {"Authorization": f"Bearer {token}"}
-    transport = httpx.ASGITransport(app=http, raise_app_exceptions=False)
+    application: Any = http
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=ROOT, headers=headers) as client:
         yield client
     await close_connections()

@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from krakendata.admin.browse import PairForm, known_symbols
 from krakendata.admin.pages import page_of, show
 from krakendata.live import SOCKET_PATH
-from krakendata.models import Candle
+from krakendata.models import Candle, SyncStatus
 from krakendata.types import INTERVALS
 
 # As many as a wide screen shows at a time, and room to look back.
@@ -36,7 +36,7 @@ class LiveForm(PairForm):
 def live(request: HttpRequest) -> HttpResponse:
     """Show the page; the candles come by the socket."""
     known = known_symbols()
-    asked = {"symbol": known[0] if known else "", "interval": "1m"}
+    asked = {"symbol": busiest_symbol(), "interval": "1m"}
     form = LiveForm({name: request.GET.get(name) or value for name, value in asked.items()})
     return show(
         request,
@@ -49,3 +49,8 @@ def live(request: HttpRequest) -> HttpResponse:
         history=CANDLES_SHOWN,
         facts=FACTS,
     )
+
+
+def busiest_symbol() -> str:
+    """The pair of which the most was collected: there is something to see at once; "" where there is none."""
+    return SyncStatus.objects.order_by("-collected", "symbol").values_list("symbol", flat=True).first() or ""

@@ -1,11 +1,10 @@
 """ETags: when an answer is final, and how it is known again without being read.
 
-What is proven and closed does not change: the ids are the exchange's own, and all are in. Its rows may still, for
-a while: a rollup is behind its minutes until it is refreshed, and the ledger does not tell. So an answer is only
-given an ETag when its rows prove themselves by their ids (`are_whole`), the one before them and the one after
-included. From then on three things can change it, all of which are in the tag or looked at before it is believed:
-retention, which leaves the time unproven; a record replayed that had been refused, which changes the answered ids;
-an audit that heals, which leaves a finding. What is provisional, forming or unproven has no ETag and is never kept.
+What is proven and closed does not change: the ids are the exchange's own, and all are in. Three things can change the
+answer after all, and all of them are in the tag or looked at before it is believed: retention, which leaves the time
+unproven; a refused record that is taken in later, which changes the answered ids; an audit that heals, which leaves a
+finding. Rows that do not hold every id of the ledger's (`are_whole`) get no tag to begin with: they were damaged, and
+will be mended. What is provisional, forming or unproven has no tag and is never kept.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from krakendata.gaps import IdRange, Ledger, islands_of
+from krakendata.gaps import IdRange, Ledger
 from krakendata.types import moment_of, ns_of
 
 __all__ = ["IdSpan", "are_whole", "edge_of", "etag_of", "etags_known"]
@@ -36,32 +35,21 @@ class IdSpan(NamedTuple):
     trades: int
 
 
-def are_whole(spans: Sequence[IdSpan], before: IdSpan | None, after: IdSpan | None, ledger: Ledger) -> bool:
-    """Whether rows with these ids, in order, hold every trade between the rows `before` and `after` them.
+def are_whole(spans: Sequence[IdSpan], ledger: Ledger) -> bool:
+    """Whether rows with these ids, in order, hold every trade from the first to the last of them.
 
-    None for one of these: there is none, so that the rows have to begin or end where the ledger does.
+    Ids that are answered for without a trade are missing rightly. Rows of archives without ids show nothing.
     """
     count = _Counter(ledger.answered_ids)
-    rows = [*([before] if before else []), *spans, *([after] if after else [])]
-    if not rows or any(row.first_id <= 0 for row in rows):
-        return False
     full = all(
-        row.last_id - row.first_id + 1 == row.trades + count(row.first_id, row.last_id) for row in spans
+        row.first_id > 0 and row.last_id - row.first_id + 1 == row.trades + count(row.first_id, row.last_id)
+        for row in spans
     )
-    gapless = all(
+    return full and all(
         row.last_id < following.first_id
         and following.first_id - row.last_id - 1 == count(row.last_id + 1, following.first_id - 1)
-        for row, following in pairwise(rows)
+        for row, following in pairwise(spans)
     )
-    first, last, islands = rows[0].first_id, rows[-1].last_id, islands_of(ledger)
-    begins = before is not None or any(
-        each.first_id <= first and first - each.first_id == count(each.first_id, first - 1)
-        for each in islands
-    )
-    ends = after is not None or any(
-        each.last_id >= last and each.last_id - last == count(last + 1, each.last_id) for each in islands
-    )
-    return full and gapless and begins and ends
 
 
 def etag_of(question: Sequence[object], edge: datetime, ledger: Ledger, healed: int) -> str:

@@ -32,7 +32,7 @@ _WIDE_DECIMAL = pa.decimal256(76, 38)
 _LAST_DIGIT, _WIDE = Decimal("1e-18"), Context(prec=76)
 _MOMENT = pa.timestamp("us", tz="UTC")
 
-_WRITERS: dict[pa.DataType, Callable[[Any], Any]] = {_DECIMAL: decimal_text, _MOMENT: moment_text}
+_WRITERS: dict[pa.DataType, Callable[[Any], Any]] = {_DECIMAL: decimal_text}
 
 # Names and Arrow types, in the order of the rows.
 CANDLE_COLUMNS: dict[str, pa.DataType] = {
@@ -100,7 +100,7 @@ def _liking(offered: Format, ranges: Iterable[tuple[str, float]]) -> float:
 
 
 def as_objects(columns: Mapping[str, pa.DataType], rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows as JSON has them: decimals and moments in text, exact."""
+    """Rows as msgspec makes JSON of them: decimals in text, exact; moments it writes itself, in UTC with a Z."""
     return list(_written(columns, rows, _WRITERS))
 
 
@@ -109,7 +109,7 @@ def as_csv(columns: Mapping[str, pa.DataType], rows: Iterable[Row]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns))
     writer.writeheader()
-    writer.writerows(_written(columns, rows, {**_WRITERS, pa.bool_(): _word_of}))
+    writer.writerows(_written(columns, rows, {**_WRITERS, _MOMENT: moment_text, pa.bool_(): _word_of}))
     return text.getvalue().encode()
 
 

@@ -105,14 +105,9 @@ class PageReader(HistoricalDataProvider):
                 last: datetime = (rows[-1] if reach.is_forward else rows[0])[1]
                 edge = next_bucket(last, asked.interval) if reach.is_forward else last
                 following = Cursor(_us_of(last))
-            part = reach.part_to(edge)
-            coverage, ledger = await series.coverage(part)
+            coverage, ledger = await series.coverage(reach.part_to(edge))
             etag = None
-            if (
-                coverage.is_proven
-                and reach.is_final_at(edge)
-                and await _are_whole(series, rows, part, ledger)
-            ):
+            if coverage.is_proven and reach.is_final_at(edge) and _are_whole_candles(rows, ledger):
                 etag = etag_of(reach.facts, edge, ledger, await read_newest_healed(connection, series.symbol))
         return Page(series.symbol, rows, coverage, following, etag)
 
@@ -257,34 +252,18 @@ async def _trade_rows(series: StoredTrades, asked: TradeQuestion, reach: _Reach)
     ]
 
 
-async def _are_whole(series: StoredCandles, rows: Sequence[Row], part: Stretch, ledger: Ledger) -> bool:
-    """Whether the rows and their neighbours prove by their ids that none is missing and none behind the ledger."""
-    before = await series.newest_rows(series.part(Stretch(EPOCH, part.start)), "none", 1)
-    after = await _oldest_rows(series, series.part(Stretch(part.end, _END_OF_TIME)), 1)
-    spans = [_span_of(row) for row in (*before, *rows, *after)]
-    if any(span is None for span in spans):
-        return False
-    whole = [span for span in spans if span is not None]
-    first = whole.pop(0) if before else None
-    last = whole.pop() if after else None
-    return are_whole(whole, first, last, ledger)
-
-
-_END_OF_TIME = datetime.max.replace(tzinfo=EPOCH.tzinfo)
-
-
-def _span_of(row: Row) -> IdSpan | None:
-    candle = Candle.from_row(row)
-    if candle.first_id is None or candle.last_id is None:
-        return None
-    return IdSpan(candle.first_id, candle.last_id, candle.trade_count)
+def _are_whole_candles(rows: Sequence[Row], ledger: Ledger) -> bool:
+    candles = [Candle.from_row(row) for row in rows]
+    spans = [
+        IdSpan(each.first_id, each.last_id, each.trade_count)
+        for each in candles
+        if each.first_id is not None and each.last_id is not None
+    ]
+    return len(spans) == len(candles) and are_whole(spans, ledger)
 
 
 def _are_whole_trades(rows: Sequence[Row], ledger: Ledger) -> bool:
-    """Whether no id between the first and the last row is missing; what is beside them the ledger proves, which is of
-    the same transaction."""
-    spans = [IdSpan(each, each, 1) for each in sorted(row[1] for row in rows)]
-    return len(spans) < 2 or are_whole(spans[1:-1], spans[0], spans[-1], ledger)
+    return are_whole([IdSpan(each, each, 1) for each in sorted(row[1] for row in rows)], ledger)
 
 
 def _us_of(moment: datetime) -> int:

@@ -13,6 +13,7 @@ from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query
+from pydantic import WithJsonSchema
 
 from krakendata.api.callers import Bearer
 from krakendata.api.connections import connections
@@ -57,17 +58,27 @@ USUAL = (400, 401, 403, 406, 422, 429, 503)
 Symbol = Annotated[
     str, Query(description="A pair in any spelling", examples=["BTC/USD"], min_length=1, max_length=64)
 ]
+# Told and not checked, so that what is wrong is said in a sentence of ours. Ninja wants the Query first.
+LENGTH = WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}(m|h|d|w|mo)$", "examples": ["1h"]})
 IntervalName = Annotated[
-    str, Query(description=f"The candles' length: {', '.join(INTERVALS)}", examples=["1h"], max_length=16)
+    str,
+    Query(
+        description=f"The candles' length: {', '.join(INTERVALS)}, or one in between such as 45m, 3d, 1mo",
+        examples=["1h"],
+        max_length=16,
+    ),
+    LENGTH,
 ]
+MOMENT = WithJsonSchema({"type": "string", "format": "date-time"})
 Start = Annotated[
     str | None,
     Query(
         description="From when on, UTC: 2024-01-31T15:00:00Z or 2024-01-31. Without it the newest come first",
         max_length=40,
     ),
+    MOMENT,
 ]
-End = Annotated[str | None, Query(description="Until when, itself left out", max_length=40)]
+End = Annotated[str | None, Query(description="Until when, itself left out", max_length=40), MOMENT]
 Limit = Annotated[int, Query(description="Rows of a page at most", ge=1, le=MAX_ROWS)]
 Place = Annotated[str | None, Query(description="`next` of the page before", max_length=200)]
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path
 from django.utils.cache import patch_vary_headers
@@ -44,6 +46,12 @@ async def nothing_here(request: HttpRequest) -> HttpResponse:
     sentence = "There is nothing at this address. docs, beside the API's addresses, lists what there is."
     return problem_response(Problem(404, "not_found", sentence))
 
+
+if not apps.is_installed("ninja"):
+    raise ImproperlyConfigured(
+        "krakendata.api.urls is included and ninja is not installed: add 'ninja' to INSTALLED_APPS, or the page to try "
+        "the API on would load its scripts from other hosts."
+    )
 
 patterns, app, namespace = api.urls
 for pattern in patterns:

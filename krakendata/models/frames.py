@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
 from krakendata.storage.sql import query
@@ -22,18 +23,30 @@ def frame_of(rows: Any, *, exact: bool) -> pl.DataFrame:
     """The rows of a queryset, its order kept; see `SeriesQuerySet.to_polars`."""
     import polars as pl
 
+    names = [*_columns_of(rows.model), *rows.query.annotation_select]
     # The model's composite key is no column of its own.
-    asked = rows if rows._fields or rows.query.annotation_select else rows.values(*_columns_of(rows.model))
+    asked = rows if rows._fields else rows.values(*names)
     connection = connections[asked.db]
-    statement, parameters = asked.query.get_compiler(asked.db).as_sql()
+    copied = io.BytesIO()
+    try:
+        statement, parameters = asked.query.get_compiler(asked.db).as_sql()
+        is_empty = False
+    except EmptyResultSet:
+        # Django knows that there are no rows; what columns they would have the database tells.
+        asked = asked.all()
+        asked.query.clear_where()
+        statement, parameters = asked.query.get_compiler(asked.db).as_sql()
+        is_empty = True
     with connection.cursor() as cursor:
         cursor.execute(query("rows_described").format(rows=statement), parameters)
         described = [(column.name, column.type_code) for column in cursor.description]
         columns = ", ".join(_cast(connection.ops.quote_name(name), kind) for name, kind in described)
-        copied = io.BytesIO()
-        with cursor.copy(query("rows_copied").format(columns=columns, rows=statement), parameters) as copy:
-            for block in copy:
-                copied.write(block)
+        if not is_empty:
+            with cursor.copy(
+                query("rows_copied").format(columns=columns, rows=statement), parameters
+            ) as copy:
+                for block in copy:
+                    copied.write(block)
     types = {
         BOOLEAN: pl.Boolean,
         BIGINT: pl.Int64,

@@ -71,29 +71,30 @@ class SeriesQuerySet(TimescaleQuerySet):
         if newest is None:
             none: Self = self.none()
             return none
-        tie = self.model._meta.ordering[-1]
-        backwards = ["-timestamp"] if tie == "timestamp" else ["-timestamp", f"-{tie}"]
+        # What tells rows of one moment apart: the ids of trades.
+        ties = [name for name in self.model._meta.ordering[-1:] if name != "timestamp"]
+        backwards = ["-timestamp", *(f"-{name}" for name in ties)]
         reach = FIRST_LOOK
         while True:
-            within = self.filter(timestamp__gt=newest - reach, timestamp__lte=newest).order_by(*backwards)
-            nth = list(within.values_list("timestamp", tie)[n - 1 : n])
+            within: Self = self.filter(timestamp__gt=newest - reach, timestamp__lte=newest)
+            nth = list(within.order_by(*backwards).values_list("timestamp", *ties)[n - 1 : n])
             if nth or reach >= LONGEST_LOOK:
                 break
             reach = min(FURTHER_LOOK * reach, LONGEST_LOOK)
         if not nth:
-            rows: Self = self.filter(timestamp__gt=newest - reach, timestamp__lte=newest)
-            return rows
-        moment, place = nth[0]
-        since = Q(timestamp__gt=moment) | Q(timestamp=moment, **{f"{tie}__gte": place})
-        rows = self.filter(timestamp__gte=moment, timestamp__lte=newest)
-        return rows if tie == "timestamp" else rows.filter(since)
+            return within
+        moment, *places = nth[0]
+        rows: Self = within.filter(timestamp__gte=moment)
+        for name, place in zip(ties, places, strict=True):
+            rows = rows.filter(Q(timestamp__gt=moment) | Q(**{f"{name}__gte": place}))
+        return rows
 
-    def to_polars(self, *, exact: bool = True) -> pl.DataFrame:
+    def to_polars(self, *, exact: bool = False) -> pl.DataFrame:
         """These rows as a frame, in their order, without a Python object for each cell.
 
-        Decimals are pl.Decimal with 18 digits behind the point, exact, or Float64 unless `exact`; moments are
-        Datetime("us", "UTC"). Columns are the table's, those of `values()`, or of `time_bucket()` with its
-        annotations. A number that does not fit raises polars.exceptions.ComputeError: ask for floats.
+        Numbers are Float64, or with `exact` pl.Decimal with 18 digits behind the point, to which a vwap is rounded;
+        moments are Datetime("us", "UTC"). Columns are the table's, those of `values()`, or of `time_bucket()` with its
+        annotations. A number too large for 38 digits raises polars' InvalidOperationError: ask for floats.
         """
         return frame_of(self, exact=exact)
 

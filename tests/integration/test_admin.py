@@ -439,3 +439,9 @@ def test_numbers_read_as_people_write_them() -> None:
 
 def test_a_marked_record_is_escaped() -> None:
     assert marked("<b>") == '<pre class="kd-raw">&lt;b&gt;</pre>'
+
+
+def test_the_live_page_begins_with_the_pair_of_which_there_is_most(operator: Client) -> None:
+    for symbol, collected in (("AAA/USD", 3), ("BTC/USD", 500), ("ZZZ/USD", 40)):
+        SyncStatus.objects.create(symbol=symbol, kind="trades", collected=collected, stored=collected)
+    assert operator.get(reverse("admin:krakendata_live")).context["form"].data["symbol"] == "BTC/USD"

@@ -142,7 +142,7 @@ async def test_csv_has_the_same_rows_and_the_next_page_in_a_header(
     assert [row["close"] for row in rows] == [row["close"] for row in told]
     assert {row["symbol"] for row in rows} == {"BTC/USD"}
     assert response.headers["Krakendata-Coverage"] == "proven"
-    following = await api.get(response.links["next"]["url"], headers=CSV)
+    following = await api.get(f"http://localhost{response.links['next']['url']}", headers=CSV)
     assert following.text.splitlines()[1].split(",")[1] == moment_text(history.fence + 4 * HOUR)
 
 

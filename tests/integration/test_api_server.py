@@ -119,7 +119,7 @@ async def test_it_is_served_in_pages_to_many_at_once(served: Served, client: htt
 
 
 async def test_what_is_final_is_not_sent_twice(served: Served, client: httpx.AsyncClient) -> None:
-    asked = {"symbol": "BTC/USD", "interval": "1h", "start": served.start.isoformat(), "limit": 2}
+    asked = {"symbol": "BTC/USD", "interval": "1h", "start": served.start.isoformat(), "limit": "2"}
     first = await client.get("candles", params=asked)
     again = await client.get("candles", params=asked, headers={"If-None-Match": first.headers["ETag"]})
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
@@ -141,11 +141,12 @@ async def test_a_token_opens_the_live_socket(served: Served) -> None:
     assert [row["state"] for row in snapshot["data"]][:2] == ["closed", "closed"]
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+# Of health there is nothing to ask.
+@pytest.mark.parametrize("name", OPERATIONS[:-1])
 def test_whatever_is_asked_is_answered_as_described(name: str, mode: GenerationMode, served: Served) -> None:
     schema = schemathesis.openapi.from_url(f"{served.root}openapi.json")
-    operation = schema.get_operation_by_id(name)
+    operation = schema.find_operation_by_id(name)
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(generation_mode=mode))
@@ -173,15 +174,9 @@ def test_nonsense_of_every_kind_has_an_answer_in_shape(name: str, served: Served
     with httpx.Client(base_url=served.root, headers=served.headers, timeout=30) as client:
 
         @settings(max_examples=EXAMPLES, deadline=None)
-        @given(st.dictionaries(NAMES, WORDS | MOMENTS | st.text(max_size=80)), st.text(max_size=30))
+        @given(st.dictionaries(NAMES, WORDS | MOMENTS | st.text(max_size=80)), ACCEPTS)
         def ask(asked: dict[str, str], accept: str) -> None:
-            headers = {
-                "Accept": accept.encode("utf-8", "replace")
-                .replace(b"\r", b" ")
-                .replace(b"\n", b" ")
-                .replace(b"\0", b"")
-            }
-            response = client.get(name, params=asked, headers=headers)
+            response = client.get(name, params=asked, headers={"Accept": accept})
             assert response.status_code in (200, 400, 404, 406, 422), response.text
             if response.status_code != 200:
                 assert set(response.json()) <= {"error", "message", "field"}

@@ -147,7 +147,7 @@ async def test_a_token_that_is_over_opens_nothing(facts: dict[str, object], api:
     "header", ["", "Bearer", "Bearer kd_" + "x" * 43, "Basic eDp5", "Bearer é", "bearer " * 99]
 )
 async def test_what_is_no_token_opens_nothing(header: str, api: httpx.AsyncClient) -> None:
-    response = await api.get("symbols", headers={"Authorization": header.encode()})
+    response = await api.get("symbols", headers={b"Authorization": header.encode()})
     assert (response.status_code, response.json()["error"]) == (401, "unauthorized")
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
 

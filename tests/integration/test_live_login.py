@@ -8,14 +8,14 @@ import pytest
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
 from config.asgi import application
 from krakendata import consumers
 from krakendata.api import bearers
-from krakendata.models import ApiToken
+from krakendata.models import ApiToken, Pair
 from tests.fix_api import make_token_async
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,4 +96,25 @@ async def test_a_token_that_is_revoked_is_turned_away(monkeypatch: pytest.Monkey
     await database_sync_to_async(ApiToken.objects.update)(revoked_at=timezone.now())
     assert "login has ended" in await communicator.receive_from(timeout=5)
     assert (await communicator.receive_output(timeout=5))["code"] == consumers.NOT_LOGGED_IN
+    await communicator.disconnect()
+
+
+async def test_who_may_view_it_no_more_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.2)
+    communicator, _ = await connected("clerk")
+    clerk = await User.objects.aget(username="clerk")
+    await clerk.user_permissions.aset([await Permission.objects.aget(codename="view_trade")])
+    await Pair.objects.acreate(
+        symbol="BTC/USD", key="XXBTZUSD", altname="XBTUSD", wsname="XBT/USD", base="BTC", quote="USD",
+        status="online", price_decimals=1, volume_decimals=8,
+    )  # fmt: skip
+    await communicator.send_to('{"method":"subscribe","params":{"channel":"trades","symbol":["BTC/USD"]}}')
+    assert '"success":true' in await communicator.receive_from(timeout=5)
+    assert '"snapshot"' in await communicator.receive_from(timeout=5)
+    # Without its rank it has the one permission, which is enough; then not even that.
+    await User.objects.filter(username="clerk").aupdate(is_superuser=False)
+    assert await communicator.receive_nothing(timeout=0.5)
+    await clerk.user_permissions.aclear()
+    assert "may not view" in await communicator.receive_from(timeout=5)
+    assert (await communicator.receive_output(timeout=5))["code"] == consumers.NOT_ALLOWED
     await communicator.disconnect()

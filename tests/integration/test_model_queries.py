@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from django.db import connection
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, F, Max, Sum
 from django.test.utils import CaptureQueriesContext
 
 from krakendata.models import ROLLUPS, Candle, Candle1h, Candle5m, SyncStatus, Trade
@@ -87,7 +87,7 @@ def test_buckets_of_a_pair_and_a_range(minutes: list[Candle]) -> None:
 
 
 def test_a_frame_has_every_digit_and_the_rows_order(minutes: list[Candle]) -> None:
-    frame = Candle.objects.for_symbol(SYMBOL).to_polars()
+    frame = Candle.objects.for_symbol(SYMBOL).to_polars(exact=True)
     assert frame["timestamp"].to_list() == [each.timestamp for each in minutes]
     assert frame["low"].to_list() == [each.low for each in minutes]
     assert frame["volume"][0] == Decimal("0.00000010")
@@ -97,13 +97,13 @@ def test_a_frame_has_every_digit_and_the_rows_order(minutes: list[Candle]) -> No
 
 
 def test_a_frame_of_floats(minutes: list[Candle]) -> None:
-    frame = Candle.objects.for_symbol(SYMBOL).latest_n(3).to_polars(exact=False)
+    frame = Candle.objects.for_symbol(SYMBOL).latest_n(3).to_polars()
     assert frame.schema["close"] == pl.Float64
     assert frame["close"].to_list() == [float(each.close) for each in minutes[-3:]]
 
 
 def test_a_frame_of_chosen_columns_of_trades(trades: list[Trade]) -> None:
-    frame = Trade.objects.for_symbol(SYMBOL).values("trade_id", "side").to_polars()
+    frame = Trade.objects.for_symbol(SYMBOL).values("trade_id", "side").to_polars(exact=True)
     assert frame.columns == ["trade_id", "side"]
     assert frame["trade_id"].to_list() == [each.trade_id for each in trades]
     assert set(frame["side"]) == {"buy"}
@@ -115,7 +115,7 @@ def test_a_frame_of_buckets(minutes: list[Candle]) -> None:
         .time_bucket("timestamp", "1 hour")
         .annotate(top=Max("high"), count=Count("timestamp"))
     )
-    frame = buckets.to_polars()
+    frame = buckets.to_polars(exact=True)
     assert frame.columns == ["bucket", "top", "count"]
     assert frame["count"].to_list() == [each["count"] for each in buckets]
     assert frame["top"].to_list() == [each["top"] for each in buckets]
@@ -123,15 +123,23 @@ def test_a_frame_of_buckets(minutes: list[Candle]) -> None:
 
 def test_a_frame_of_a_rollup_tells_what_is_not_known(minutes: list[Candle]) -> None:
     Candle.objects.filter(timestamp__lt=minutes[60].timestamp).update(turnover=None)
-    frame = Candle1h.objects.for_symbol(SYMBOL).to_polars()
+    frame = Candle1h.objects.for_symbol(SYMBOL).to_polars(exact=True)
     assert frame["turnover"][0] is None
     assert frame["coarse"].to_list() == [False] * 5
 
 
 def test_a_frame_without_rows_has_its_columns(db: None) -> None:
-    frame = Trade.objects.for_symbol("ETH/USD").to_polars()
+    frame = Trade.objects.for_symbol("ETH/USD").to_polars(exact=True)
     assert (frame.height, frame.schema["price"]) == (0, pl.Decimal(38, 18))
-    assert Candle.objects.none().to_polars().height == 0
+    assert (
+        Candle.objects.none().to_polars(exact=True).schema
+        == Candle.objects.for_symbol("ETH/USD").to_polars(exact=True).schema
+    )
+
+
+def test_a_frame_has_what_was_annotated(minutes: list[Candle]) -> None:
+    frame = Candle.objects.for_symbol(SYMBOL).annotate(span=F("high") - F("low")).to_polars(exact=True)
+    assert frame["span"].to_list() == [each.high - each.low for each in minutes]
 
 
 # --- plans --------------------------------------------------------------------------------------------------

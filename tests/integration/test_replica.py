@@ -31,7 +31,8 @@ def replica() -> Iterator[None]:
 def trade() -> Trade:
     moment = recent_hour()
     make_partitions(moment, moment)
-    return Trade.objects.create(symbol="BTC/USD", timestamp=moment, trade_id=1, price=1, volume=1)
+    made: Trade = Trade.objects.create(symbol="BTC/USD", timestamp=moment, trade_id=1, price=1, volume=1)
+    return made
 
 
 def test_without_a_replica_everything_is_where_it_was() -> None:
