@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection, IsolationLevel
+from psycopg.sql import SQL, Literal
 from psycopg_pool import AsyncConnectionPool
 
 from krakendata.errors import StorageRefused, StorageUnavailable
@@ -14,6 +15,14 @@ from krakendata.storage.sql import query
 
 # REC-002's pool.
 MIN_SIZE, MAX_SIZE = 2, 10
+# A server that does not take what is sent to it is gone after so long; TCP by itself waits for a quarter of an hour.
+NETWORK_TIMEOUT = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+
 # A server on the way answers within milliseconds; what takes longer than this is away.
 CONNECT_SECONDS = 10
 # How long a caller waits for one of MAX_SIZE connections that others hold.
@@ -36,7 +45,8 @@ class Pool:
     ) -> None:
         arguments = arguments_from_url(database) if isinstance(database, str) else database
         # Nothing is prepared: a plan made once for all times would look into every chunk there is.
-        self._arguments = {"connect_timeout": CONNECT_SECONDS, **arguments, "prepare_threshold": None}
+        timeouts = {"connect_timeout": CONNECT_SECONDS, **NETWORK_TIMEOUT}
+        self._arguments = {**timeouts, **arguments, "prepare_threshold": None}
         self._is_reader = is_reader
         self._pool = AsyncConnectionPool(
             kwargs=self._arguments,
@@ -65,12 +75,24 @@ class Pool:
         """Close every connection; those lent are closed when they come back."""
         await self._pool.close()
 
+    @property
+    def max_size(self) -> int:
+        """How many connections there are at most."""
+        return self._pool.max_size
+
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """Lend a connection for one transaction: committed at the end, rolled back on any exception."""
+    async def connection(self, snapshot: str | None = None) -> AsyncIterator[AsyncConnection[Any]]:
+        """Lend a connection for one transaction: committed at the end, rolled back on any exception.
+
+        With a `snapshot` that another reader's transaction has exported it sees what that one sees. That one holds the
+        lock, too: to ask for it again, behind a fence that waits to move, would be to wait for oneself.
+        """
         with translated_errors():
             async with self._pool.connection() as connection:
-                if self._is_reader:
+                if snapshot is not None:
+                    statement = SQL(query("import_snapshot")).format(snapshot=Literal(snapshot))
+                    await connection.execute(statement)
+                elif self._is_reader:
                     # Before the transaction's first look: a moving fence is waited for, so that its views and the
                     # rows they show are of one state. A lock takes no snapshot.
                     await connection.execute(query("lock_lines_shared"))

@@ -22,7 +22,9 @@ class Command(DeedCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("symbol", help="in any spelling: BTC/USD, XBT/USD, XBTUSD, XXBTZUSD")
-        parser.add_argument("interval", help="1m 5m 15m 30m 1h 4h 12h 1d 1w")
+        parser.add_argument(
+            "interval", help="1m 5m 15m 30m 1h 4h 12h 1d 1w, or in between: 45m, 2h, 3d, 2w, 1mo"
+        )
         parser.add_argument("--start", type=utc_moment, help="in UTC: 2024-01-31 or 2024-01-31T15:00")
         parser.add_argument("--end", type=utc_moment, help="likewise; the moment itself is out")
         parser.add_argument("--limit", type=int, help="no more than so many, the newest")
