@@ -1,6 +1,6 @@
 # Each word does what it says, from a fresh clone on: .venv is made on the first use and kept up to date.
 PYTHON := .venv/bin/python
-.PHONY: demo run check test bench soak requirements clean
+.PHONY: demo run check test bench soak interop requirements clean
 
 demo: .venv/runs         # look around: a private database, sample archives, the admin
 	DATABASE_URL=embedded: $(PYTHON) manage.py demo $(ARGS)
@@ -20,6 +20,9 @@ bench: .venv/ready       # the tables of docs/performance.md
 
 soak: .venv/ready        # the fault campaigns at full size: make soak ARGS="--runs 20 --seed 7", or --live, or --live-minutes 60
 	$(PYTHON) -m tests.soak $(ARGS)
+
+interop: .venv/ready     # exported files opened by freqtrade, nautilus_trader, backtesting.py, vectorbt (installs them in var/interop)
+	INTEROP=1 $(PYTHON) -m pytest tests/interop $(ARGS)
 
 requirements:            # pin again what *.in ask for (needs uv)
 	for name in requirements requirements-dev; do uv pip compile --universal --python-version 3.11 --generate-hashes \

@@ -9,6 +9,8 @@
         NotEnoughCandles                        wanted, found: too few for a warm-up
         NotListed (ValueError)                  name; the exchange lists no such pair, or lists it no more
         NothingStored (ValueError)              name; nothing of the pair is stored in that time
+        NotExact (ValueError)                   a number has more digits than an exact column holds
+        NotInstalled (ImportError)              package; says what to install
         KrakenError                             the exchange
             Unavailable *                       no answer, or not one of the API's
             RateLimited *                       retry_after: seconds, or None when it did not say
@@ -17,6 +19,7 @@
             StorageUnavailable *
             StorageRefused                      is_about_data: some record in it is what it refused
         ImportFileError                         file and line
+        ExportError                             files cannot be written there
 
 The starred ones are transient: the same call may succeed later. Only long deeds (a backfill, page by page) and the
 edges (tasks, commands, the reconnect loop) retry, and they ask only `error.transient`. A class's docstring is its
@@ -32,12 +35,15 @@ from typing import ClassVar
 
 __all__ = [
     "ConfigurationError",
+    "ExportError",
     "ImportFileError",
     "IncompleteData",
     "KrakenDataError",
     "KrakenError",
     "NotConnectedError",
     "NotEnoughCandles",
+    "NotExact",
+    "NotInstalled",
     "NotListed",
     "NothingStored",
     "RateLimited",
@@ -156,6 +162,19 @@ class NothingStored(KrakenDataError, ValueError):
         super().__init__(None if name is None else told)
 
 
+class NotExact(KrakenDataError, ValueError):
+    """A number has more than 18 decimals, or 20 digits before the point: ask for floats, or for candles as objects."""
+
+
+class NotInstalled(KrakenDataError, ImportError):
+    """A package that krakendata runs without is not installed."""
+
+    def __init__(self, package: str | None = None) -> None:
+        self.package = package
+        told = f"{package} is not installed: pip install 'krakendata[{package}]'."
+        super().__init__(None if package is None else told)
+
+
 class KrakenError(KrakenDataError):
     """The exchange did not give what was asked for."""
 
@@ -210,6 +229,10 @@ class ImportFileError(KrakenDataError):
         where = [str(self.file)] if self.file is not None else []
         where += [f"line {self.line}"] if self.line is not None else []
         return ": ".join([", ".join(where), super().__str__()] if where else [super().__str__()])
+
+
+class ExportError(KrakenDataError):
+    """The files of an export cannot be written there."""
 
 
 def _told(spans: Sequence[Span]) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -19,10 +19,13 @@ from typing import Any, Self, TypeVar
 from krakendata.answers import Candles, Requirement, Trades
 from krakendata.candle_stream import PATIENCE
 from krakendata.certificate import Certificate
+from krakendata.columns.reading import ROWS
+from krakendata.columns.tables import CandleColumns, TradeColumns
 from krakendata.errors import NotConnectedError
 from krakendata.filling import Fill
 from krakendata.gaps import Coverage, Stretch
 from krakendata.historical_provider import FEED_BEHIND, HistoricalDataProvider, Holding, utc_now
+from krakendata.storage.columns import Digest
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE
 from krakendata.stream_progress import StreamedCandle
 from krakendata.types import Candle, Symbols, Trade
@@ -230,6 +233,89 @@ class SyncHistoricalDataProvider:
     ) -> Generator[Trade, None, None]:
         """HistoricalDataProvider.iter_trades."""
         return self._iterate(lambda: self._provider.iter_trades(symbol, start, end, require=require))
+
+    def get_candle_columns(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        include_open: bool = False,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        fill: Fill = "none",
+        require: Requirement | None = None,
+    ) -> CandleColumns:
+        """HistoricalDataProvider.get_candle_columns."""
+        asked = symbol, interval, start, end, include_open
+        form: dict[str, Any] = {"columns": columns, "exact": exact, "fill": fill, "require": require}
+        return self._run(lambda: self._provider.get_candle_columns(*asked, **form))
+
+    def iter_candle_columns(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        fill: Fill = "none",
+        require: Requirement | None = None,
+        rows: int = ROWS,
+    ) -> Generator[CandleColumns, None, None]:
+        """HistoricalDataProvider.iter_candle_columns."""
+        asked = symbol, interval, start, end
+        form: dict[str, Any] = {
+            "columns": columns,
+            "exact": exact,
+            "fill": fill,
+            "require": require,
+            "rows": rows,
+        }
+        return self._iterate(lambda: self._provider.iter_candle_columns(*asked, **form), at_once=1)
+
+    def get_trade_columns(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        require: Requirement | None = None,
+    ) -> TradeColumns:
+        """HistoricalDataProvider.get_trade_columns."""
+        form: dict[str, Any] = {"columns": columns, "exact": exact, "require": require}
+        return self._run(lambda: self._provider.get_trade_columns(symbol, start, end, **form))
+
+    def iter_trade_columns(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        require: Requirement | None = None,
+        rows: int = ROWS,
+    ) -> Generator[TradeColumns, None, None]:
+        """HistoricalDataProvider.iter_trade_columns."""
+        form: dict[str, Any] = {"columns": columns, "exact": exact, "require": require, "rows": rows}
+        return self._iterate(lambda: self._provider.iter_trade_columns(symbol, start, end, **form), at_once=1)
+
+    def get_candle_digest(
+        self, symbol: str, interval: str | int, start: datetime | None = None, end: datetime | None = None
+    ) -> Digest:
+        """HistoricalDataProvider.get_candle_digest."""
+        return self._run(lambda: self._provider.get_candle_digest(symbol, interval, start, end))
+
+    def get_trade_digest(
+        self, symbol: str, start: datetime | None = None, end: datetime | None = None
+    ) -> Digest:
+        """HistoricalDataProvider.get_trade_digest."""
+        return self._run(lambda: self._provider.get_trade_digest(symbol, start, end))
 
     def get_coverage(
         self,

@@ -11,13 +11,21 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.benchmarks.columns import ColumnsResult, measure_columns
 from tests.benchmarks.exchange import measure_exchange
 from tests.benchmarks.imports import ImportResult, make_files, measure_import
 from tests.benchmarks.live import measure_live
 from tests.benchmarks.reads import ReadResult, measure_reads
 from tests.benchmarks.servers import BenchServer, bench_server
 from tests.benchmarks.storage import StorageResult, measure_storage
-from tests.benchmarks.tables import exchange_tables, imports_table, live_tables, reads_table, storage_table
+from tests.benchmarks.tables import (
+    columns_table,
+    exchange_tables,
+    imports_table,
+    live_tables,
+    reads_table,
+    storage_table,
+)
 from tests.editions import find_place
 
 PAGE = Path("docs/performance.md")
@@ -88,13 +96,15 @@ def imports_section(directory: Path, scale: float) -> Measure:
         imports: list[ImportResult] = []
         storage: list[StorageResult] = []
         reads: list[ReadResult] = []
+        columns: list[ColumnsResult] = []
         for name, (path, table, rows) in files.items():
             imports.append(measure_import(server, name, path, table, rows))
             if table == "candles":
                 reads = measure_reads(server)
+                columns = measure_columns(server)
             if server.edition == "community" and name != "trades, schema A":
                 storage.append(measure_storage(server, table))
-        tables = [imports_table(imports), reads_table(reads)]
+        tables = [imports_table(imports), reads_table(reads), columns_table(columns)]
         return [*tables, storage_table(storage)] if storage else tables
 
     return measure

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tests.benchmarks.columns import ColumnsResult
 from tests.benchmarks.exchange import BackfillResult, ExchangeResult, GapResult, PacedResult
 from tests.benchmarks.imports import ImportResult
 from tests.benchmarks.live import FlatOutResult, LiveResult, SteadyResult
@@ -34,6 +35,20 @@ def reads_table(results: Iterable[ReadResult]) -> str:
         )
         for each in results
     )  # fmt: skip
+    return _table(head, rows)
+
+
+def columns_table(results: Sequence[ColumnsResult]) -> str:
+    head = (
+        f"{results[0].rows:,} 1-minute candles" if results else "1-minute candles",
+        "seconds",
+        "rows/s",
+        "ratio",
+    )
+    rows = (
+        (each.name, f"{each.seconds:.2f} s", f"{each.rows / each.seconds:,.0f}", f"{each.ratio:.2f}")
+        for each in results
+    )
     return _table(head, rows)
 
 

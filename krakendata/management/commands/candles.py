@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from krakendata.completeness import completeness
 from krakendata.historical_provider import Candle, Candles
 from krakendata.management.command import MISUSED, DeedCommand, as_json, open_provider, utc_moment
 from krakendata.management.tables import write_table
@@ -14,7 +15,6 @@ PRICES = ("open", "high", "low", "close", "volume")
 # Kraken publishes prices with ten decimals at most; the quotient itself has no end.
 VWAP_DECIMALS = 10
 COLUMNS = ("timestamp", *PRICES, "vwap", "trade_count", "turnover", "first_id", "last_id", "coarse")
-STRETCHES_SHOWN = 5
 
 
 class Command(DeedCommand):
@@ -58,7 +58,7 @@ class Command(DeedCommand):
         rows = [_cells(candle) for candle in candles]
         write_table(self.stdout, ("start (UTC)", *PRICES, "vwap", "trades"), rows)
         counted = f"{len(candles)} {candles.interval.name} candles of {candles.symbol}."
-        self.stdout.write(f"\n{counted} {_completeness(candles)}")
+        self.stdout.write(f"\n{counted} {completeness(candles.coverage)}")
 
     def _write_csv(self, candles: Candles) -> None:
         writer = csv.writer(self.stdout, lineterminator="\n")
@@ -91,14 +91,3 @@ def _cells(candle: Candle) -> tuple[str, ...]:
 
 def _plain(value: object) -> object:
     return value if value is None or isinstance(value, int | str) else as_json(value)
-
-
-def _completeness(candles: Candles) -> str:
-    coverage = candles.coverage
-    if coverage.is_proven:
-        return "Every trade of the time is in."
-    if coverage.is_complete:
-        return "Partly from archives without trade ids: provisional."
-    shown = [f"{hole.start:%Y-%m-%d %H:%M} to {hole.end:%Y-%m-%d %H:%M}" for hole in coverage.holes]
-    more = f" and {len(shown) - STRETCHES_SHOWN} more" if len(shown) > STRETCHES_SHOWN else ""
-    return f"Not covered: {', '.join(shown[:STRETCHES_SHOWN])}{more}."
