@@ -116,6 +116,30 @@ async def read_trades_after(
     return await cursor.fetchall()
 
 
+async def read_trades_before(
+    connection: Connection, symbol: str, stretch: Stretch, before: tuple[datetime, int], limit: int
+) -> Sequence[Row]:
+    """The last of them before the one of time and id `before`, oldest first."""
+    moment, trade_id = before
+    parameters = {
+        "symbol": symbol,
+        "start": stretch.start,
+        "end": stretch.end,
+        "before": moment,
+        "before_id": trade_id,
+        "limit": limit,
+    }
+    cursor = await connection.execute(query("trades_before"), parameters)
+    return (await cursor.fetchall())[::-1]
+
+
+async def read_newest_healed(connection: Connection, symbol: str) -> int:
+    """The number of the newest finding of an audit that was healed; 0 without any."""
+    cursor = await connection.execute(query("newest_healed_finding"), {"symbol": symbol})
+    ((newest,),) = await cursor.fetchall()
+    return int(newest)
+
+
 async def _read_trades(
     connection: Connection, name: str, symbol: str, stretch: Stretch, limit: int
 ) -> Sequence[Row]:

@@ -345,3 +345,20 @@ ORDER BY timestamp, trade_id LIMIT %(limit)s
 
 -- name: newest_ids
 SELECT symbol, max(last_id) FROM trade_runs WHERE first_id > 0 GROUP BY symbol
+
+-- name: trades_before
+-- The last ones before a trade, by its time and id.
+SELECT trade_id, timestamp, price::text, volume::text, side, order_type FROM trades
+WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
+  AND (timestamp, trade_id) < (%(before)s::timestamptz, %(before_id)s::bigint)
+ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
+
+-- name: newest_healed_finding
+SELECT coalesce(max(id), 0) FROM audit_findings WHERE symbol = %(symbol)s AND healed
+
+-- name: rows_described
+-- For the names and types of what a queryset selects; {rows} is its statement.
+SELECT * FROM ({rows}) rows LIMIT 0
+
+-- name: rows_copied
+COPY (SELECT {columns} FROM ({rows}) rows) TO STDOUT (FORMAT csv)
