@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,8 @@ def test_other_ids_of_the_same_candles_are_no_change() -> None:
     ],
 )
 def test_whatever_a_strategy_can_see_is_noticed_in_its_month(field: str, value: object) -> None:
-    altered = [*CANDLES[:60], CANDLES[60]._replace(**{field: value}), *CANDLES[61:]]
+    values: dict[str, Any] = {field: value}
+    altered = [*CANDLES[:60], CANDLES[60]._replace(**values), *CANDLES[61:]]
     (change,) = changes(reading(), reading(altered))
     assert (change.kind, change.sentence) == ("candles", "2024-02: 48 candles, not all of them as they were.")
 
