@@ -16,6 +16,9 @@ import psycopg
 from config import env
 from krakendata.storage.conninfo import arguments_from_url
 
+# Migrated once a run: copying it takes a tenth of the time.
+TEMPLATE = "krakendata_template"
+
 PROGRAM = "import sys; sys.argv[0] = 'manage.py'; from manage import main; main()"
 
 
@@ -56,10 +59,33 @@ def installed(name: str, program: str = PROGRAM) -> Iterator[Installation]:
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(**arguments_from_url(server), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
         try:
-            installation = Installation(urlsplit(server)._replace(path=f"/{name}").geturl(), program)
-            installation.run("migrate", "--no-input", "-v", "0")
-            yield installation
+            yield Installation(make_migrated(connection, server, name), program)
         finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def make_migrated(connection: psycopg.Connection, server: str, name: str) -> str:
+    """Make the database; give its address."""
+    # TimescaleDB's own processes look into every database, and what is looked into cannot be copied. On a server that
+    # is not this run's alone nothing is left behind.
+    if os.environ["TEST_EDITION"] != "plain" or "TEST_DATABASE_URL" in os.environ:
+        return migrated(connection, server, name)
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATE])
+    try:
+        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+            migrated(connection, server, TEMPLATE)
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [TEMPLATE])
+    return address(server, name)
+
+
+def migrated(connection: psycopg.Connection, server: str, name: str) -> str:
+    connection.execute(f"CREATE DATABASE {name}")
+    Installation(address(server, name)).run("migrate", "--no-input", "-v", "0")
+    return address(server, name)
+
+
+def address(server: str, name: str) -> str:
+    return urlsplit(server)._replace(path=f"/{name}").geturl()

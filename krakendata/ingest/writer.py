@@ -50,7 +50,7 @@ AWAY_SECONDS = 3.0
 BUSY_SECONDS = 0.05
 
 # How long a process that is asked to end works at what it has: a service manager kills it after ten seconds.
-CLOSE_SECONDS = 6.0
+CLOSE_SECONDS = 5.0
 
 
 class BufferLimits(NamedTuple):

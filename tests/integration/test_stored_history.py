@@ -47,7 +47,7 @@ async def replay(replaying: Callable[..., Any]) -> Replay:
     """Give an exchange whose thin pair, half a year of it, is stored to the last trade."""
     found: Replay = await replaying(history(THIN, absent_every=300, activity=0.4))
     report = await KrakenTradesBackfill(**found.deed()).backfill_symbol(THIN)
-    assert report.state == "done"
+    assert report.state == "done", report
     return found
 
 
