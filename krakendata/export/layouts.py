@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from krakendata.export.contents import TRADES, Contents
 from krakendata.export.files import Format
-from krakendata.export.nautilus import bars_of, place_of_bars, place_of_ticks, ticks_of
+from krakendata.export.nautilus import bars_of, place_of_bars, place_of_ticks, precisions_of, ticks_of
 from krakendata.export.parts import By
 
 __all__ = ["LAYOUTS", "Layout"]
@@ -29,7 +29,7 @@ class Layout:
     `candles` and `trades` make the tool's table of ours, None where it takes none, of the columns that it needs; None
     of these: of those that the caller names. `place` and `trades_place` tell a file's path without its ending.
     `formats` are those the tool reads, the usual one first. `by` is how long a file is, None: as the caller wants;
-    `exact` whether its numbers are, None likewise.
+    `exact` whether its numbers are, None likewise. `precisions` tells what files depend on besides their rows.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Layout:
     trade_columns: tuple[str, ...] | None = None
     by: By | None = None
     exact: bool | None = None
+    precisions: Callable[[Contents], list[str]] | None = None
 
     def path(self, contents: Contents) -> str:
         """Where in the folder a file is, without its ending."""
@@ -128,6 +129,7 @@ LAYOUTS = {
             trade_columns=TRADE,
             by=By.YEAR,
             exact=True,
+            precisions=precisions_of,
         ),
     )
 }
