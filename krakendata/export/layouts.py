@@ -58,6 +58,11 @@ def _in_one_file(contents: Contents) -> str:
     return f"{contents.pair_name}-{contents.kind}"
 
 
+def _for_freqtrade(contents: Contents) -> str:
+    """A month is 1Mo there: 1m on a disk that knows no case is a minute."""
+    return _in_one_file(contents).replace("mo", "Mo")
+
+
 def _same(table: pa.Table, contents: Contents) -> pa.Table:
     return table
 
@@ -100,7 +105,7 @@ LAYOUTS = {
         ),
         Layout(
             "freqtrade",
-            _in_one_file,
+            _for_freqtrade,
             formats=(Format.FEATHER, Format.PARQUET),
             candles=_freqtrade_candles,
             trades=_freqtrade_trades,

@@ -150,6 +150,7 @@ def test_freqtrade_gets_its_columns_and_milliseconds() -> None:
     assert table.column_names == ["date", "open", "high", "low", "close", "volume"]
     assert table.schema.field("date").type == pa.timestamp("ms", tz="UTC")
     assert LAYOUTS["freqtrade"].path(contents()) == "BTC_USD-1h"
+    assert LAYOUTS["freqtrade"].path(contents("1mo")) == "BTC_USD-1Mo"
 
 
 def test_freqtrade_gets_trades_with_times_cut_to_milliseconds() -> None:
