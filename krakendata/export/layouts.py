@@ -60,7 +60,7 @@ def _in_one_file(contents: Contents) -> str:
 
 def _for_freqtrade(contents: Contents) -> str:
     """A month is 1Mo there: 1m on a disk that knows no case is a minute."""
-    return _in_one_file(contents).replace("mo", "Mo")
+    return f"{contents.pair_name}-{contents.kind.replace('mo', 'Mo')}"
 
 
 def _same(table: pa.Table, contents: Contents) -> pa.Table:
