@@ -43,11 +43,14 @@ class Bar(NamedTuple):
     volume: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Chart:
     """A picture: `svg` is its text. Notebooks show it by themselves."""
 
     svg: str
+
+    def __repr__(self) -> str:
+        return f"<Chart: {len(self.svg):,} characters of SVG>"
 
     def _repr_svg_(self) -> str:
         return self.svg

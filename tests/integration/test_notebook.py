@@ -26,7 +26,9 @@ from tests.fix_storage import Store
 from tests.notebooks import read_notebook, run_notebook, write_notebook
 
 NOTEBOOK = env.ROOT / "docs" / "how-to" / "candles.ipynb"
-START, STEP, COUNT = datetime(2025, 10, 6, tzinfo=UTC), timedelta(minutes=5), 4 * 24 * 12
+START, STEP = datetime(2025, 10, 6, tzinfo=UTC), timedelta(minutes=5)
+# Four days, and the trade that ends them.
+COUNT = 4 * 24 * 12 + 1
 
 
 def walk(number: int) -> Decimal:
