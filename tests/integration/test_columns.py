@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from psycopg import AsyncConnection
 
-from krakendata.errors import NotConnectedError, NotExact, UnknownSymbol
+from krakendata.errors import IncompleteData, NotConnectedError, NotExact, UnknownSymbol
+from krakendata.filling import Fill
 from krakendata.gaps import Coverage, Stretch
 from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.types import INTERVALS, Candle
@@ -46,6 +47,31 @@ async def test_columns_are_the_candles_exactly(
     assert [tuple(row[name] for name in EXACT) for row in columns.table.to_pylist()] == [
         tuple(getattr(candle, name) for name in EXACT) for candle in candles
     ]
+
+
+@pytest.mark.parametrize("fill", ["flat", "null"])
+@pytest.mark.parametrize("interval", ["1m", "1h", "2h", "3d", "1mo"])
+async def test_filled_and_folded_candles_are_those_of_the_provider(
+    interval: str, fill: Fill, provider: HistoricalDataProvider, history: History
+) -> None:
+    asked = history.start - DAY, history.now
+    candles = await provider.get_candles("BTC/USD", interval, *asked, fill=fill)
+    columns = await provider.get_candle_columns("BTC/USD", interval, *asked, fill=fill, exact=True)
+    assert [tuple(row[name] for name in EXACT) for row in columns.table.to_pylist()] == [
+        tuple(getattr(candle, name) for name in EXACT) for candle in candles
+    ]
+    pieces = provider.iter_candle_columns("BTC/USD", interval, *asked, fill=fill, exact=True, rows=700)
+    assert pl.concat([piece.to_polars() async for piece in pieces]).equals(columns.to_polars())
+
+
+async def test_less_than_required_is_refused_before_the_first_piece(
+    provider: HistoricalDataProvider, history: History
+) -> None:
+    asked = history.start - DAY, history.now
+    with pytest.raises(IncompleteData, match="is not covered"):
+        await provider.get_candle_columns("BTC/USD", "1h", *asked, require="complete")
+    with pytest.raises(IncompleteData):
+        await anext(provider.iter_candle_columns("BTC/USD", "1h", *asked, require="complete"))
 
 
 async def test_floats_are_the_nearest_ones(provider: HistoricalDataProvider, history: History) -> None:
