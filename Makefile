@@ -27,6 +27,8 @@ interop: .venv/ready     # exported files opened by freqtrade, nautilus_trader, 
 requirements:            # pin again what *.in ask for (needs uv)
 	for name in requirements requirements-dev; do uv pip compile --universal --python-version 3.11 --generate-hashes \
 	  --no-strip-extras --no-emit-index-url --no-header -q $$name.in -o $$name.txt; done
+	for name in tests/interop/requirements/*.in; do uv pip compile --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --no-annotate -q $$name -o $${name%.in}.txt; done
 
 clean:                   # forget the environment, the private database and what tools left
 	rm -rf "$$(readlink -f var/postgres)" var .venv static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -28,13 +28,17 @@ LOCK = ".krakendata-export.lock"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the files are: their layout and format, how the time is cut, which columns, exact or floats."""
+    """What the files are: their layout and format, how the time is cut, which columns, exact or floats.
+
+    `price_decimals` are those of a layout with fixed ones, None: as many as the exchange's list gives the pair.
+    """
 
     layout: Layout
     format: Format
     by: By
     columns: tuple[str, ...] | None = None
     exact: bool = False
+    price_decimals: int | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +138,9 @@ class Exporter:
         if held is None:
             return []
         symbol = self._provider.symbols.resolve(name)
+        pair = self._provider.symbols.pair(symbol)
+        if pair is not None and self._form.price_decimals is not None:
+            pair = replace(pair, price_decimals=self._form.price_decimals)
         asked = Stretch(max(held.start, start or held.start), min(held.end, end or held.end))
         found = []
         for label, whole in parts_of(asked, self._form.by):
@@ -141,7 +148,7 @@ class Exporter:
             is_all = self._form.by is By.ALL
             first = start if is_all else max(whole.start, start or whole.start)
             last = end if is_all else min(whole.end, end or whole.end)
-            contents = Contents(symbol, kind, label, whole, self._provider.symbols.pair(symbol))
+            contents = Contents(symbol, kind, label, whole, pair)
             path = f"{self._form.layout.path(contents)}.{self._form.format}"
             seconds = int((inside.end - inside.start).total_seconds())
             found.append(_Part(contents, path, first, last, seconds))
@@ -195,6 +202,8 @@ class Exporter:
 
     def _entry(self, part: _Part, digest: Digest) -> Entry:
         form = [self._form.format, *(["exact"] if self._form.exact else []), *(self._form.columns or ())]
+        if self._form.layout.precisions:
+            form += self._form.layout.precisions(part.contents)
         start, end = (None if moment is None else as_text(moment) for moment in (part.start, part.end))
         first = as_text(digest.first) if digest.first else ""
         # A number that JSON readers keep whole is one written as text.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from krakendata.export.contents import TRADES, Contents
 from krakendata.export.files import Format
-from krakendata.export.nautilus import bars_of, place_of_bars, place_of_ticks, ticks_of
+from krakendata.export.nautilus import bars_of, place_of_bars, place_of_ticks, precisions_of, ticks_of
 from krakendata.export.parts import By
 
 __all__ = ["LAYOUTS", "Layout"]
@@ -29,7 +29,7 @@ class Layout:
     `candles` and `trades` make the tool's table of ours, None where it takes none, of the columns that it needs; None
     of these: of those that the caller names. `place` and `trades_place` tell a file's path without its ending.
     `formats` are those the tool reads, the usual one first. `by` is how long a file is, None: as the caller wants;
-    `exact` whether its numbers are, None likewise.
+    `exact` whether its numbers are, None likewise. `precisions` tells what files depend on besides their rows.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Layout:
     trade_columns: tuple[str, ...] | None = None
     by: By | None = None
     exact: bool | None = None
+    precisions: Callable[[Contents], list[str]] | None = None
 
     def path(self, contents: Contents) -> str:
         """Where in the folder a file is, without its ending."""
@@ -55,6 +56,11 @@ def _in_folders(contents: Contents) -> str:
 
 def _in_one_file(contents: Contents) -> str:
     return f"{contents.pair_name}-{contents.kind}"
+
+
+def _for_freqtrade(contents: Contents) -> str:
+    """A month is 1Mo there: 1m on a disk that knows no case is a minute."""
+    return f"{contents.pair_name}-{contents.kind.replace('mo', 'Mo')}"
 
 
 def _same(table: pa.Table, contents: Contents) -> pa.Table:
@@ -99,7 +105,7 @@ LAYOUTS = {
         ),
         Layout(
             "freqtrade",
-            _in_one_file,
+            _for_freqtrade,
             formats=(Format.FEATHER, Format.PARQUET),
             candles=_freqtrade_candles,
             trades=_freqtrade_trades,
@@ -128,6 +134,7 @@ LAYOUTS = {
             trade_columns=TRADE,
             by=By.YEAR,
             exact=True,
+            precisions=precisions_of,
         ),
     )
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from django.core.management import CommandError, call_command
 from psycopg import AsyncConnection
@@ -25,6 +26,8 @@ from krakendata.export.files import UNFINISHED, Format
 from krakendata.export.layouts import LAYOUTS
 from krakendata.export.parts import By
 from krakendata.historical_provider import HistoricalDataProvider
+from krakendata.replay.listing import named_pair
+from krakendata.types import Symbols
 from tests.fix_history import History
 from tests.fix_storage import TRADES_LINE
 
@@ -250,6 +253,20 @@ async def test_trades_are_written_with_their_ids(traded: HistoricalDataProvider,
     assert (await Exporter(traded, tmp_path, form).export(["XBTUSD"], ["trades"])).unchanged == [path]
 
 
+async def test_a_catalog_of_other_decimals_is_written_again(
+    export: Export, history: History, tmp_path: Path
+) -> None:
+    form = Form(LAYOUTS["nautilus"], Format.PARQUET, By.YEAR, exact=True, price_decimals=10)
+    listed = Symbols([named_pair("BTC/USD", price_decimals=1, volume_decimals=8)])
+    async with HistoricalDataProvider(history.database, symbols=listed, clock=history.clock) as provider:
+        first = await export(form=form, provider=provider)
+        assert (await export(form=form, provider=provider)).unchanged == first.written
+        second = await export(form=replace(form, price_decimals=11), provider=provider)
+    assert second.written == first.written
+    for path in second.written:
+        assert pyarrow.parquet.read_schema(tmp_path / path).metadata[b"price_precision"] == b"11"
+
+
 # --- the command -------------------------------------------------------------------------------------------
 
 
@@ -284,6 +301,8 @@ def test_the_command_says_when_there_is_nothing(history: History, tmp_path: Path
         (("XBTUSD", "--layout=freqtrade", "--format=csv"), "is for feather, parquet, not csv"),
         (("XBTUSD", "--layout=freqtrade", "--exact"), "has columns of its own"),
         (("XBTUSD", "--layout=frames", "--by=year"), "files of its own length"),
+        (("XBTUSD", "--price-decimals=5"), "--price-decimals is not for the layout plain"),
+        (("XBTUSD", "--layout=nautilus", "--interval=1mo"), "months differ"),
         (("XBTUSD", "--start=2025-01-02", "--end=2025-01-01"), "is after end"),
     ],
 )

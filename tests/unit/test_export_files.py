@@ -25,6 +25,7 @@ from krakendata.export.layouts import LAYOUTS
 from krakendata.export.manifest import Entry, Manifest
 from krakendata.export.parts import By, parts_of
 from krakendata.gaps import Stretch
+from krakendata.intervals import any_interval_of
 from krakendata.types import Pair
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -149,6 +150,7 @@ def test_freqtrade_gets_its_columns_and_milliseconds() -> None:
     assert table.column_names == ["date", "open", "high", "low", "close", "volume"]
     assert table.schema.field("date").type == pa.timestamp("ms", tz="UTC")
     assert LAYOUTS["freqtrade"].path(contents()) == "BTC_USD-1h"
+    assert LAYOUTS["freqtrade"].path(contents("1mo")) == "BTC_USD-1Mo"
 
 
 def test_freqtrade_gets_trades_with_times_cut_to_milliseconds() -> None:
@@ -189,8 +191,31 @@ def test_nautilus_gets_bars_at_the_time_they_close_at() -> None:
         b"size_precision": b"8",
     }
     assert LAYOUTS["nautilus"].path(contents()) == (
-        "data/bar/BTCUSD.KRAKEN-1-HOUR-LAST-EXTERNAL/2024-01-01T01-00-00-000000000Z_2025-01-01T00-00-00-000000000Z"
+        "data/bar/BTCUSD.KRAKEN-1-HOUR-LAST-EXTERNAL/2024-01-01T01-00-00-000000000Z_2025-01-01T00-59-59-999999000Z"
     )
+
+
+@pytest.mark.parametrize("kind", ["1m", "1h", "1d", "1w", "3d"])
+def test_nautilus_files_are_named_by_when_their_bars_close(kind: str) -> None:
+    length = any_interval_of(kind).length
+    closes = [
+        START + n * length + length for n in range(3 * 366 * 24 * 60) if n * length < timedelta(days=800)
+    ]
+    years = [
+        Contents("BTC/USD", kind, "", part, PAIR) for _, part in parts_of(Stretch(START, closes[-1]), By.YEAR)
+    ]
+    for contents_of_year in years:
+        name = LAYOUTS["nautilus"].path(contents_of_year).rpartition("/")[2]
+        first, last = (
+            datetime.strptime(f"{text[:-4]}Z", "%Y-%m-%dT%H-%M-%S-%f%z") for text in name.split("_")
+        )
+        held = [
+            close
+            for close in closes
+            if contents_of_year.part.start <= close - length < contents_of_year.part.end
+        ]
+        assert first <= held[0]
+        assert held[-1] <= last < first + (contents_of_year.part.end - contents_of_year.part.start)
 
 
 def test_nautilus_gets_trade_ticks() -> None:
@@ -208,12 +233,20 @@ def test_nautilus_numbers_of_a_part_of_a_table_are_that_parts() -> None:
     assert [units(number) for number in table["open"].to_pylist()] == [Decimal(2)]
 
 
-def test_nautilus_needs_the_pairs_decimals_and_loses_none() -> None:
+def test_nautilus_needs_the_pairs_decimals_and_loses_none_of_a_price() -> None:
     with pytest.raises(ExportError, match="is not in the list of pairs"):
         LAYOUTS["nautilus"].candles(exact(TABLE), contents(pair=None))
     whole = replace(PAIR, price_decimals=0)
-    with pytest.raises(ExportError, match="numbers of more than 0 decimals"):
+    with pytest.raises(ExportError, match=r"prices of more than 0 decimals \(2024-01-01 00:00\)"):
         LAYOUTS["nautilus"].candles(exact(TABLE), contents(pair=whole))
+
+
+def test_nautilus_rounds_the_noise_of_archives_off_a_volume() -> None:
+    noisy = exact(TABLE).set_column(
+        5, "volume", pa.array([Decimal("602211.3999999999"), Decimal("0.00000001")], EXACT)
+    )
+    volumes = LAYOUTS["nautilus"].candles(noisy, contents())["volume"].to_pylist()
+    assert [units(number) for number in volumes] == [Decimal("602211.4"), Decimal("0.00000001")]
 
 
 # --- the manifest ------------------------------------------------------------------------------------------

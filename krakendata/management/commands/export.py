@@ -11,6 +11,7 @@ from krakendata.export.contents import TRADES
 from krakendata.export.exporter import Exporter, ExportProgress, ExportReport, Form
 from krakendata.export.files import Format
 from krakendata.export.layouts import LAYOUTS, Layout
+from krakendata.export.nautilus import MOST_DECIMALS
 from krakendata.export.parts import By
 from krakendata.management.command import MISUSED, DeedCommand, open_provider, utc_moment
 from krakendata.management.progress import ProgressLine
@@ -48,6 +49,13 @@ class Command(DeedCommand):
         parser.add_argument("--columns", metavar="NAME,NAME", help="only these, of the layout plain")
         parser.add_argument(
             "--exact", action="store_true", help="decimals instead of floats, of the layout plain"
+        )
+        parser.add_argument(
+            "--price-decimals",
+            type=int,
+            choices=range(MOST_DECIMALS + 1),
+            metavar="N",
+            help="of the layout nautilus: instead of those on the exchange's list",
         )
 
     async def run(self, **options: Any) -> dict[str, Any]:
@@ -99,6 +107,8 @@ def _form(layout: Layout, options: dict[str, Any]) -> Form:
             f"The layout {layout.name} has columns of its own: --columns and --exact go with plain.",
             returncode=MISUSED,
         )
+    if layout.precisions is None and options["price_decimals"] is not None:
+        raise CommandError(f"--price-decimals is not for the layout {layout.name}.", returncode=MISUSED)
     kind = Format(options["format"]) if options["format"] else layout.formats[0]
     if kind not in layout.formats:
         told = ", ".join(layout.formats)
@@ -108,7 +118,8 @@ def _form(layout: Layout, options: dict[str, Any]) -> Form:
             f"The layout {layout.name} has files of its own length, not --by.", returncode=MISUSED
         )
     by = layout.by or By(options["by"] or By.YEAR)
-    return Form(layout, kind, by, columns, options["exact"] if layout.exact is None else layout.exact)
+    exact = options["exact"] if layout.exact is None else layout.exact
+    return Form(layout, kind, by, columns, exact, options["price_decimals"])
 
 
 def _figures(progress: ExportProgress) -> tuple[int, int, int, str]:
