@@ -245,7 +245,12 @@ def _live(env: Environment) -> dict[str, int | timedelta]:
             raise SettingError(
                 f"LIVE_FLUSH_{kind} is above LIVE_BUFFER_{kind}: so many never wait. Lower the one or raise the other."
             )
-    return {**numbers, "LIVE_FLUSH_EVERY": env.duration("LIVE_FLUSH_EVERY", LIVE_FLUSH_EVERY)}
+    every = env.duration("LIVE_FLUSH_EVERY", LIVE_FLUSH_EVERY)
+    if every > LIVE_FLUSH_EVERY:
+        raise SettingError(
+            "LIVE_FLUSH_EVERY is above 5s, after which the live socket takes trades for written."
+        )
+    return {**numbers, "LIVE_FLUSH_EVERY": every}
 
 
 def _worker(env: Environment) -> dict[str, timedelta | Path]:

@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from krakendata.admin.browse import PairForm, known_symbols
 from krakendata.admin.pages import page_of, show
 from krakendata.live import SOCKET_PATH
-from krakendata.models import Candle, SyncStatus
+from krakendata.models import Candle, Pair, SyncStatus
 from krakendata.types import INTERVALS
 
 # As many as a wide screen shows at a time, and room to look back.
@@ -52,5 +52,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def busiest_symbol() -> str:
-    """The pair of which the most was collected: there is something to see at once; "" where there is none."""
-    return SyncStatus.objects.order_by("-collected", "symbol").values_list("symbol", flat=True).first() or ""
+    """The tracked pair of which the most was collected: there something moves; without one, of all; "" of none."""
+    by_size = SyncStatus.objects.order_by("-kind", "-collected", "symbol").values_list("symbol", flat=True)
+    tracked = Pair.objects.filter(tracked=True).values("symbol")
+    return by_size.filter(symbol__in=tracked).first() or by_size.first() or ""

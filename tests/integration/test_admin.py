@@ -444,4 +444,11 @@ def test_a_marked_record_is_escaped() -> None:
 def test_the_live_page_begins_with_the_pair_of_which_there_is_most(operator: Client) -> None:
     for symbol, collected in (("AAA/USD", 3), ("BTC/USD", 500), ("ZZZ/USD", 40)):
         SyncStatus.objects.create(symbol=symbol, kind="trades", collected=collected, stored=collected)
-    assert operator.get(reverse("admin:krakendata_live")).context["form"].data["symbol"] == "BTC/USD"
+    page = reverse("admin:krakendata_live")
+    assert operator.get(page).context["form"].data["symbol"] == "BTC/USD"
+    for symbol in ("AAA/USD", "ZZZ/USD"):
+        Pair.objects.create(
+            symbol=symbol, key=symbol, altname=symbol, wsname=symbol, base="A", quote="USD", status="online",
+            price_decimals=1, volume_decimals=8, tracked=True,
+        )  # fmt: skip
+    assert operator.get(page).context["form"].data["symbol"] == "ZZZ/USD"

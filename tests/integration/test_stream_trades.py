@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from krakendata.ingest.writer import CLOSE_SECONDS
+from krakendata.management.commands.stream_trades import LEAVE_SECONDS
 from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import MARKET_PAIRS
@@ -39,15 +42,19 @@ def test_who_is_to_end_leaves_a_frozen_database() -> None:
             wait_for_pairs(installation, feed)
             frozen = backends(installation)
             for pid in frozen:
-                os.kill(pid, signal.SIGSTOP)
+                send(pid, signal.SIGSTOP)
             feed.terminate()
             said, _ = feed.communicate(timeout=HANGING_SECONDS)
         finally:
-            for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
             feed.kill()
+            for pid in frozen:
+                send(pid, signal.SIGCONT)
         assert feed.returncode == 1
         assert "The database does not answer" in said
+
+
+def test_who_is_to_end_is_gone_before_a_service_manager_kills() -> None:
+    assert CLOSE_SECONDS < LEAVE_SECONDS < 10
 
 
 def wait_for_pairs(installation: Installation, feed: subprocess.Popen[str]) -> None:
@@ -55,6 +62,12 @@ def wait_for_pairs(installation: Installation, feed: subprocess.Popen[str]) -> N
     while not installation.fetch("SELECT FROM feed_sessions WHERE (statistics ->> 'subscribed')::int = 1"):
         assert feed.poll() is None and time.monotonic() < deadline, "the feed hears nothing"
         time.sleep(0.1)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal; some of the feed's connections last for moments only."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def backends(installation: Installation) -> list[int]:

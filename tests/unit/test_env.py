@@ -163,6 +163,11 @@ def test_a_flush_of_more_than_the_buffer_holds_is_refused() -> None:
         env.krakendata(of(LIVE_BUFFER_TRADES="50"))
 
 
+def test_a_flush_later_than_the_live_socket_expects_is_refused() -> None:
+    with pytest.raises(SettingError, match="^LIVE_FLUSH_EVERY is above 5s"):
+        env.krakendata(of(LIVE_FLUSH_EVERY="6s"))
+
+
 def test_the_refresh_of_5m_is_the_customers() -> None:
     settings = env.krakendata(of())
     window = [settings[f"REFRESH_5M_{edge}"] for edge in ("START", "END", "EVERY")]

@@ -103,7 +103,7 @@ class Command(DeedCommand):
             await asyncio.wait([running, stopping, consuming], return_when=asyncio.FIRST_COMPLETED)
         finally:
             writer.expect_end()
-            loop.call_later(LEAVE_SECONDS, _leave)
+            loop.call_later(LEAVE_SECONDS, _leave, writer)
             for task in (running, telling, stopping):
                 task.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -155,10 +155,12 @@ def _told(feed: LiveFeed) -> str:
     )
 
 
-def _leave() -> None:
+def _leave(writer: DatabaseWriter) -> None:
     """End now: what is not written is for the next feed to ask for."""
     logger.error(
-        "The database does not answer: left without it. What was not written is asked for at the next start."
+        "The database does not answer: left without it, of %d pairs with unwritten trades, which are asked for at the "
+        "next start.",
+        len(writer.waiting_symbols),
     )
     logging.shutdown()
     os._exit(1)
