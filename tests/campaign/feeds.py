@@ -71,7 +71,10 @@ class Feed:
         seconds = time.monotonic() - began
         assert self.process.returncode == 0, f"{self.name} left with {self.process.returncode}:\n{self.said}"
         assert seconds < LEAVE_SECONDS, f"{self.name} took {seconds:.1f} s to leave:\n{self.said}"
-        facts: dict[str, Any] = json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])
+        # Its log holds both of its streams, between whose lines there is no order.
+        told = [line for line in self.log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+        assert told, f"{self.name} left without its facts:\n{self.said}"
+        facts: dict[str, Any] = json.loads(told[-1])
         return seconds, facts
 
 
