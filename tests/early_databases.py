@@ -23,6 +23,7 @@ import pytest
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.storage.embedded import start_server
 from tests.editions import Place, edition_of_server, find_place
+from tests.free_ports import free_port
 
 # Set once the servers run, for the children of this process.
 STARTED = "KRAKENDATA_TEST_SERVERS"
@@ -87,25 +88,17 @@ def redis_program() -> str:
     return program
 
 
+def redis_command(port: int, home: Path) -> list[str]:
+    """What starts a Redis that keeps nothing."""
+    address = ["--port", str(port), "--bind", "127.0.0.1"]
+    return [redis_program(), *address, "--save", "", "--appendonly", "no", "--dir", str(home)]
+
+
 def start_redis(home: Path) -> str:
-    """Start a Redis that keeps nothing."""
-    program = redis_program()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(home),
-    ]
-    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, start_new_session=True)
+    """Start a Redis that keeps nothing; it ends with this process."""
+    port = free_port()
+    command = redis_command(port, home)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     atexit.register(process.wait)
     atexit.register(process.terminate)
     deadline = time.monotonic() + REDIS_START_SECONDS
@@ -116,7 +109,7 @@ def start_redis(home: Path) -> str:
             time.sleep(0.02)
         else:
             return f"redis://127.0.0.1:{port}/0"
-    raise pytest.UsageError(f"Redis did not start: {program}.")
+    raise pytest.UsageError(f"Redis did not start: {command[0]}.")
 
 
 def start_own_redis() -> None:

@@ -31,7 +31,8 @@ from krakendata.live_messages import GROUP, pulse_message, trades_message
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.types import Trade
 from tests.archive_files import write_trades
-from tests.early_databases import REDIS_START_SECONDS, redis_program
+from tests.early_databases import REDIS_START_SECONDS, redis_command
+from tests.free_ports import free_port
 from tests.installations import Installation, installed
 
 USER, PASSWORD = "operator", "for these tests only"
@@ -52,18 +53,8 @@ class OwnRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = [
-            redis_program(),
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+        command = redis_command(self.port, Path(tempfile.gettempdir()))
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_for_port(self.port, REDIS_START_SECONDS)
 
     def stop(self) -> None:
@@ -237,13 +228,6 @@ def feed_in_thread(redis_url: str) -> Iterator[Callable[..., None]]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def wait_for_port(port: int, seconds: float) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 from celery import Task, shared_task
 
 from krakendata.ingest.backfill import BackfillProgress, BackfillReport, KrakenTradesBackfill
-from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.ingest.gap_fill import CONCURRENCY, GapFiller, GapReport
 from krakendata.ingest.pair_list import refresh_pairs as refresh_pair_list
 from krakendata.management.command import database_arguments, utc_moment
 from krakendata.management.exchange import open_exchange
-from krakendata.options import options
+from krakendata.options import max_rejects_kept, options
 from krakendata.storage.backfill_runs import (
     Unfinished,
     alone,
@@ -56,7 +55,7 @@ def backfill(
         async with open_exchange() as rest:
             deed = KrakenTradesBackfill(
                 database_arguments(), rest, waits=False, by=WORKER,
-                max_rejects_kept=options().get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                max_rejects_kept=max_rejects_kept(),
                 report=lambda progress: share.report(_figures(progress)), should_stop=share.should_stop,
             )  # fmt: skip
             report = await deed.backfill_symbol(symbol, _moment(since), _moment(until), newest_first)
@@ -110,7 +109,7 @@ def fill_gaps(self: Task) -> None:
                 filler = GapFiller(
                     database_arguments(), rest, waits=False, by=WORKER,
                     concurrency=options().get("GAP_FILL_PARALLEL_PAIRS", CONCURRENCY),
-                    max_rejects_kept=options().get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                    max_rejects_kept=max_rejects_kept(),
                     should_stop=share.should_stop,
                 )  # fmt: skip
                 return await filler.fill_all_gaps()

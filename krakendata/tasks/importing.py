@@ -5,10 +5,10 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from krakendata.ingest.csv_import import MAX_REJECTS_KEPT, PARALLEL_FILES, BulkCSVImporter, ImportProgress
+from krakendata.ingest.csv_import import PARALLEL_FILES, BulkCSVImporter, ImportProgress
 from krakendata.ingest.watched_folder import settled_archives
 from krakendata.management.command import database_arguments
-from krakendata.options import options, watch_folder
+from krakendata.options import max_rejects_kept, options, watch_folder
 from krakendata.storage.backfill_runs import alone
 from krakendata.tasks.running import Share, run_share
 
@@ -55,7 +55,7 @@ async def _import(share: Share, *paths: str, symbol: str | None = None) -> dict[
     importer = BulkCSVImporter(
         database_arguments(),
         parallel_files=chosen.get("IMPORT_PARALLEL_FILES", PARALLEL_FILES),
-        max_rejects_kept=chosen.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+        max_rejects_kept=max_rejects_kept(),
         report=lambda progress: share.report(_figures(progress)),
     )
     report = await importer.import_directory(*paths, symbol=symbol)

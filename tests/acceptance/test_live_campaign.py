@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterator
 
 import pytest
 
 from tests.campaign.live_plan import EVENTS, draw_live_plan
 from tests.campaign.live_run import run_live
-from tests.campaign.servers import Ground, open_ground
-from tests.editions import find_place
+from tests.campaign.servers import Ground
 
 SEEDS = (6, 52, 99, 217)
 
@@ -20,17 +17,6 @@ pytestmark = [
     # A Redis that was killed and started again stays our child until it is stopped.
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def ground() -> Iterator[Ground]:
-    """Give servers that may be killed: no other test is hurt."""
-    environ = {name: value for name, value in os.environ.items() if name != "TEST_DATABASE_URL"}
-    place = find_place(os.environ["TEST_EDITION"], environ)
-    if isinstance(place, str):
-        pytest.skip(f"no server of our own: {place}")
-    with open_ground(place) as opened:
-        yield opened
 
 
 def test_these_seeds_meet_all_that_a_live_campaign_has() -> None:

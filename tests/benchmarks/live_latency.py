@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.benchmarks.processes import run
 from tests.benchmarks.replayed import SYMBOLS, Busy, Replayed, replayed
 from tests.benchmarks.servers import BenchServer
+from tests.free_ports import free_port
 
 # 50 trades a second in all: more than Kraken has on most days.
 PAIRS, TRADES_PER_MINUTE = 20, 150.0
@@ -77,7 +77,7 @@ def _programs(
     server: BenchServer, exchange: Replayed, redis_url: str, symbols: Sequence[str]
 ) -> Iterator[_Web]:
     """The feed and the web server at work."""
-    port, password = _free_port(), secrets.token_urlsafe()
+    port, password = free_port(), secrets.token_urlsafe()
     environment = server.environment(
         "ours",
         REDIS_URL=redis_url,
@@ -210,10 +210,3 @@ def _look(server: BenchServer, symbols: Sequence[str], queryable: _Arrivals, unt
                 newest[symbol] = max(newest[symbol], trade_id)
             since = max(since, datetime.now(UTC) - timedelta(seconds=ARRIVAL_SECONDS))
             time.sleep(LOOK_SECONDS)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

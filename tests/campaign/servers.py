@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from krakendata.storage.embedded_redis import start_redis
 from tests.campaign.hurry import HURRIED_PROGRAM
 from tests.editions import Place
 from tests.fix_emptied import empty_tables
+from tests.free_ports import free_port
 from tests.installations import Installation
 
 DATABASE = "krakendata_campaign"
@@ -125,7 +125,7 @@ def open_ground(place: Place) -> Iterator[Ground]:
         home.chmod(0o755)
         cluster = prepare_cluster(home / "postgres", place.binaries)
         password = cluster.create_if_missing()
-        port = _free_port()
+        port = free_port()
         cluster.write_settings({**place.settings, **SAFE, "port": str(port)})
         postgres = Postgres(cluster, port, password)
         stack.callback(lambda: postgres.stop())
@@ -137,10 +137,3 @@ def open_ground(place: Place) -> Iterator[Ground]:
         installation = Installation(postgres.url(DATABASE, place.scheme), HURRIED_PROGRAM)
         installation.run("migrate", "--no-input", "-v", "0", REDIS_URL=redis.url)
         yield Ground(place.edition, home, installation, postgres, redis.url, restarted)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

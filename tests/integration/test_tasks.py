@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -23,6 +22,7 @@ from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
 from tests.archive_files import made_trades, write_trades
+from tests.free_ports import free_port
 from tests.installations import Installation, installed
 from tests.workers import LONG, Worker, Workshop, wait_until, workshop
 
@@ -108,13 +108,6 @@ def collect(shop: Workshop, *symbols: str) -> None:
     for symbol in symbols:
         shop.send("backfill", LONG, symbol=symbol)
     wait_until(lambda: all(shop.states(symbol)[-1:] == ["done"] for symbol in symbols), "the trades")
-
-
-def closed_port() -> int:
-    """A port of this machine on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def backfill_half(shop: Workshop, rows: int = 2_000) -> Worker:
@@ -225,7 +218,7 @@ def test_a_backfill_of_a_pair_that_is_worked_on_comes_back_to_it(
 
 def test_what_fails_for_a_time_is_tried_again_and_each_time_later(shop: Open) -> None:
     with shop(**UNPACED) as opened:
-        away = urlsplit(opened.installation.url)._replace(netloc=f"nobody:nothing@127.0.0.1:{closed_port()}")
+        away = urlsplit(opened.installation.url)._replace(netloc=f"nobody:nothing@127.0.0.1:{free_port()}")
         worker = opened.start_worker(DATABASE_URL=away.geturl())
         waits = re.compile(r"retry task=krakendata\.tasks\.refresh_pairs seconds=(\d+)")
         opened.send("refresh_pairs")

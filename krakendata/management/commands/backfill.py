@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from krakendata.ingest.backfill import PARALLEL_PAIRS, BackfillProgress, BackfillReport, KrakenTradesBackfill
-from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.management.command import FAILED, DeedCommand, database_arguments, utc_moment
 from krakendata.management.commands.import_csv import at_least_one
 from krakendata.management.exchange import open_exchange
 from krakendata.management.progress import ProgressLine
+from krakendata.options import max_rejects_kept
 from krakendata.options import options as app_options
 
 
@@ -51,7 +51,7 @@ class Command(DeedCommand):
                     rest,
                     parallel_pairs=options["parallel"]
                     or chosen.get("BACKFILL_PARALLEL_PAIRS", PARALLEL_PAIRS),
-                    max_rejects_kept=chosen.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                    max_rejects_kept=max_rejects_kept(),
                     report=progress.show,
                 )
                 reports = await backfill.backfill_symbols(

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.ingest.gap_fill import CONCURRENCY, GapFiller, GapProgress, GapReport
 from krakendata.management.command import FAILED, DeedCommand, database_arguments, utc_moment
 from krakendata.management.commands.import_csv import at_least_one
 from krakendata.management.exchange import open_exchange
 from krakendata.management.progress import ProgressLine
+from krakendata.options import max_rejects_kept
 from krakendata.options import options as app_options
 
 
@@ -54,7 +54,7 @@ class Command(DeedCommand):
                     database_arguments(),
                     rest,
                     concurrency=options["parallel"] or chosen.get("GAP_FILL_PARALLEL_PAIRS", CONCURRENCY),
-                    max_rejects_kept=chosen.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                    max_rejects_kept=max_rejects_kept(),
                     waits=True,
                     report=lambda progress: line.show(*_figures(progress)),
                 )

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from krakendata.ingest.csv_import import MAX_REJECTS_KEPT, PARALLEL_FILES, BulkCSVImporter, ImportProgress
+from krakendata.ingest.csv_import import PARALLEL_FILES, BulkCSVImporter, ImportProgress
 from krakendata.ingest.import_plan import ImportPlan
 from krakendata.management.command import FAILED, DeedCommand, database_arguments
 from krakendata.management.progress import ProgressLine
+from krakendata.options import max_rejects_kept
 from krakendata.options import options as app_options
 from krakendata.storage.ledger import Lines
 
@@ -43,7 +44,7 @@ class Command(DeedCommand):
             importer = BulkCSVImporter(
                 database_arguments(),
                 parallel_files=options["parallel"] or chosen.get("IMPORT_PARALLEL_FILES", PARALLEL_FILES),
-                max_rejects_kept=chosen.get("MAX_REJECTS_KEPT", MAX_REJECTS_KEPT),
+                max_rejects_kept=max_rejects_kept(),
                 announce=self.announce,
                 report=lambda progress: line.show(*_figures(progress)),
             )
