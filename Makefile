@@ -1,6 +1,6 @@
 # Each word does what it says, from a fresh clone on: .venv is made on the first use and kept up to date.
 PYTHON := .venv/bin/python
-.PHONY: demo run check test bench soak requirements clean
+.PHONY: demo run check test bench soak interop requirements clean
 
 demo: .venv/runs         # look around: a private database, sample archives, the admin
 	DATABASE_URL=embedded: $(PYTHON) manage.py demo $(ARGS)
@@ -21,9 +21,14 @@ bench: .venv/ready       # the tables of docs/performance.md
 soak: .venv/ready        # the fault campaigns at full size: make soak ARGS="--runs 20 --seed 7", or --live, or --live-minutes 60
 	$(PYTHON) -m tests.soak $(ARGS)
 
+interop: .venv/ready     # exported files opened by freqtrade, nautilus_trader, backtesting.py, vectorbt (installs them in var/interop)
+	INTEROP=1 $(PYTHON) -m pytest tests/interop $(ARGS)
+
 requirements:            # pin again what *.in ask for (needs uv)
 	for name in requirements requirements-dev; do uv pip compile --universal --python-version 3.11 --generate-hashes \
 	  --no-strip-extras --no-emit-index-url --no-header -q $$name.in -o $$name.txt; done
+	for name in tests/interop/requirements/*.in; do uv pip compile --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --no-annotate -q $$name -o $${name%.in}.txt; done
 
 clean:                   # forget the environment, the private database and what tools left
 	rm -rf "$$(readlink -f var/postgres)" var .venv static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

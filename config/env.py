@@ -34,6 +34,7 @@ ENGINES = {"timescale": "krakendata.db.timescale", "postgresql": "krakendata.db.
 DATABASE_URL_EXAMPLE = (
     "timescale://krakendata:PASSWORD@localhost:5432/krakendata, or embedded: for a private server"
 )
+REPLICA_URL_EXAMPLE = "timescale://reader:PASSWORD@replica:5432/krakendata"
 KRAKEN_REST_URL = "https://api.kraken.com"
 KRAKEN_WEBSOCKET_URL = "wss://ws.kraken.com/v2"
 # The customer's (design.md section 6): a reader of the database is no further behind than this.
@@ -151,6 +152,15 @@ def database(env: Environment) -> dict[str, Any]:
     return _parsed(_started_url(home) if home else url)
 
 
+def replica(env: Environment) -> dict[str, Any] | None:
+    """Give Django's settings of a read replica; None where there is none."""
+    url = env.optional("DATABASE_REPLICA_URL")
+    if url is None:
+        return None
+    # What a test writes is read back at once.
+    return {**_parsed(url, "DATABASE_REPLICA_URL", REPLICA_URL_EXAMPLE), "TEST": {"MIRROR": "default"}}
+
+
 def embedded_home(env: Environment) -> Path | None:
     """Give the directory of the private server; None when DATABASE_URL asks for another server."""
     url = _database_url(env) or ""
@@ -223,6 +233,7 @@ def krakendata(env: Environment) -> dict[str, Any]:
         "POOL_MIN_SIZE": env.whole_number("POOL_MIN_SIZE", 2, least=1),
         "POOL_MAX_SIZE": env.whole_number("POOL_MAX_SIZE", 10, least=1),
         "MAX_REJECTS_KEPT": env.whole_number("MAX_REJECTS_KEPT", 1000),
+        "API_REQUESTS_PER_MINUTE": env.whole_number("API_REQUESTS_PER_MINUTE", 600),
     }
     if numbers["POOL_MIN_SIZE"] > numbers["POOL_MAX_SIZE"]:
         raise SettingError(
@@ -321,13 +332,14 @@ def _database_url(env: Environment) -> str | None:
     return url
 
 
-def _parsed(url: str) -> dict[str, Any]:
+def _parsed(url: str, name: str = "DATABASE_URL", example: str = DATABASE_URL_EXAMPLE) -> dict[str, Any]:
     scheme = url.partition(":")[0]
     if scheme not in ENGINES:
-        raise SettingError(
-            "DATABASE_URL starts with none of timescale://, postgresql:// and embedded:, "
-            f"for example DATABASE_URL={DATABASE_URL_EXAMPLE}."
+        private = ", or embedded: for a private server" if name == "DATABASE_URL" else ""
+        known = (
+            "timescale:// nor postgresql://" if not private else "timescale://, postgresql:// nor embedded:"
         )
+        raise SettingError(f"{name} starts with neither {known}, for example {name}={example}.")
     try:
         parsed = dict(dj_database_url.parse(url))
     except ValueError:
@@ -335,8 +347,8 @@ def _parsed(url: str) -> dict[str, Any]:
     if not parsed.get("HOST") or not parsed.get("NAME"):
         # The parser's own error is dropped with its context, which holds the password.
         raise SettingError(
-            "DATABASE_URL is not an address of a database (in a password, @ : / are written %40 %3A %2F), "
-            f"for example DATABASE_URL={DATABASE_URL_EXAMPLE}."
+            f"{name} is not an address of a database (in a password, @ : / are written %40 %3A %2F), "
+            f"for example {name}={example}."
         ) from None
     return parsed
 

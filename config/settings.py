@@ -12,6 +12,9 @@ BASE_DIR = env.ROOT
 ENVIRONMENT = env.from_process()
 
 DATABASES = {"default": env.database(ENVIRONMENT)}
+if (REPLICA := env.replica(ENVIRONMENT)) is not None:
+    DATABASES["replica"] = REPLICA
+DATABASE_ROUTERS = ["krakendata.db.router.ReplicaRouter"]
 SECRET_KEY = env.secret_key(ENVIRONMENT)
 REDIS_URL = env.redis_url(ENVIRONMENT)
 KRAKENDATA = env.krakendata(ENVIRONMENT)
@@ -25,6 +28,7 @@ IS_BEHIND_HTTPS = bool(CSRF_TRUSTED_ORIGINS) and all(
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_HTTPS
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.SecretsHidden"
 
+# Without ninja's own files the page to try the API on would load its scripts from other hosts.
 # Three orders matter: daphne's runserver before staticfiles', unfold before the admin it dresses, and
 # krakendata after django_celery_beat, whose admin pages it registers again.
 INSTALLED_APPS = [
@@ -38,6 +42,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "ninja",
     "django_celery_beat",
     "krakendata",
 ]

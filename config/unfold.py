@@ -84,6 +84,7 @@ UNFOLD: dict[str, Any] = {
                         "django_celery_beat_periodictask_changelist",
                         "django_celery_beat.view_periodictask",
                     ),
+                    _entry("API tokens", "key", "krakendata_apitoken_changelist", "krakendata.add_apitoken"),
                     _entry("Users", "person", "auth_user_changelist", "auth.view_user"),
                     _entry("Groups", "group", "auth_group_changelist", "auth.view_group"),
                 ],

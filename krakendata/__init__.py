@@ -2,7 +2,7 @@
 
 What lives here, from the edges down; imports only ever go down:
 
-- edges: Django's own names (apps, models, admin, checks, tasks, consumers, management commands);
+- edges: Django's own names (apps, models, admin, checks, tasks, consumers, management commands), and `api/`;
 - deeds: `ingest/` (history in) and `historical_provider.py` (history out);
 - worlds: `kraken/` (the exchange and its files) and `storage/` (PostgreSQL), which do not know each other;
 - rules: `candles.py`, `validation.py`, `gaps.py`, all pure;

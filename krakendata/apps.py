@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.db import connections
+from django.db import connections, router
 from django.db.models.signals import post_migrate
 
 from krakendata.storage.sql import query
@@ -27,6 +27,8 @@ def apply_policies(sender: AppConfig, using: str, **_: Any) -> None:
     """Make the database's policies what the settings want; nothing to do once it is migrated to zero."""
     from krakendata.options import upkeep_settings
 
+    if not router.allow_migrate(using, sender.label):
+        return
     with connections[using].cursor() as cursor:
         cursor.execute(query("has_policies"))
         if cursor.fetchone() == (True,):

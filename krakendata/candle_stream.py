@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from krakendata.candles import bucket_start
 from krakendata.errors import StorageError
 from krakendata.gaps import Coverage, Stretch, coverage_of
 from krakendata.held_candles import held_part, read_newest, read_up_to_date
+from krakendata.intervals import base_of
 from krakendata.storage.pool import Pool
-from krakendata.storage.queries import Bounds, Connection, read_bounds, read_ledger
+from krakendata.storage.queries import Bounds, Connection, Row, read_bounds, read_candles, read_ledger
 from krakendata.stream_progress import StreamedCandle, StreamProgress, widened
 from krakendata.types import Candle, Interval
 
@@ -146,7 +147,11 @@ class CandleStream:
         """The newest `history` candles before `end`, oldest first."""
         asked = Stretch(datetime.min.replace(tzinfo=end.tzinfo), end)
         held = held_part(self._interval, bounds, asked)
-        rows = await read_newest(connection, self._interval, self._symbol, held, self._history)
+
+        async def look(stretch: Stretch, most: int) -> Sequence[Row]:
+            return await read_candles(connection, self._interval, self._symbol, stretch, most)
+
+        rows = await read_newest(look, self._interval, held, self._history)
         if not rows:
             return []
         stretch = Stretch(Candle.from_row(rows[0]).timestamp, end)
@@ -160,8 +165,9 @@ class CandleStream:
     async def _read_coverage(self, connection: Connection, buckets: Stretch, bounds: Bounds) -> Coverage:
         asked = widened(buckets)
         ledger = await read_ledger(connection, self._symbol, asked)
-        kept_from = bounds.fence if self._interval.parent is None else None
-        return coverage_of(asked, ledger, self._interval.minutes, kept_from)
+        base = base_of(self._interval)
+        kept_from = bounds.fence if base.parent is None else None
+        return coverage_of(asked, ledger, base.minutes, kept_from)
 
 
 def wait_seconds() -> Iterator[float]:

@@ -19,6 +19,8 @@ from django.contrib.auth import get_user
 from django.db import Error
 from django.http import HttpRequest
 
+from krakendata.api.bearers import bearer_of, find_token
+from krakendata.api.tokens import LIVE
 from krakendata.errors import StorageError
 from krakendata.ingest.writer import DatabaseWriter
 from krakendata.live.announcer import Announcer
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 # Codes from 4000 on are an application's own.
 NOT_LOGGED_IN, NOT_ALLOWED, TOO_SLOW = 4401, 4403, 4008
+# WebSocket's own word for it.
+TRY_LATER = 1013
 # How long a client that is let go has to take its last message.
 CUT_SECONDS = 5.0
 # How long a client may listen on after its user was logged out or dismissed.
@@ -101,19 +105,43 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self._topics: set[Topic] = set()
         await self.accept()
-        user = self.scope["user"]
-        if not user.is_authenticated:
-            await self._turn_away(NOT_LOGGED_IN, "Log in to the admin first and send its session cookie.")
-        elif not user.is_staff:
-            await self._turn_away(NOT_ALLOWED, "Only staff may listen; ask an administrator.")
-        else:
-            self._allowed = await database_sync_to_async(allowed_channels)(user)
+        self._token = shown_token(self.scope)
+        if await (self._admit_user() if self._token is None else self._admit_token(self._token)):
             self._outbox = Outbox()
             self._tasks = [
                 asyncio.create_task(self._send_all(self._outbox)),
                 asyncio.create_task(self._look_at_login()),
             ]
             await hub().join(self._outbox)
+
+    async def _admit_user(self) -> bool:
+        """Let in staff of the admin, to what they may view there."""
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            sentence = "Log in to the admin first and send its session cookie, or show a token."
+            await self._turn_away(NOT_LOGGED_IN, sentence)
+        elif not user.is_staff:
+            await self._turn_away(NOT_ALLOWED, "Only staff may listen; ask an administrator.")
+        else:
+            self._allowed = await database_sync_to_async(allowed_channels)(user)
+            return True
+        return False
+
+    async def _admit_token(self, token: str) -> bool:
+        """Let in who shows a token of the HTTP API with the scope "live", to every channel."""
+        try:
+            caller = await find_token(token)
+        except Error:
+            await self._turn_away(TRY_LATER, "The database is not available. Try again in a moment.")
+            return False
+        if caller is None:
+            await self._turn_away(NOT_LOGGED_IN, "The token is unknown, expired or revoked.")
+        elif LIVE not in caller.scopes:
+            await self._turn_away(NOT_ALLOWED, f"Listening needs a token with the scope {LIVE}.")
+        else:
+            self._allowed = set(MODELS)
+            return True
+        return False
 
     async def disconnect(self, code: int) -> None:
         await self._leave()
@@ -209,17 +237,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.scope["cut"]()
 
     async def _look_at_login(self) -> None:
-        """Turn the client away once its session is over, its user staff no more, or it listens to what it may not."""
+        """Turn the client away once its login or its token is over, or it listens to what it may not any more."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             try:
-                allowed = await database_sync_to_async(allowed_in_session)(self.scope["session"].session_key)
+                allowed = await self._allowed_now()
             except Error:
                 # The database is away: nothing is told meanwhile that is not known already.
                 continue
             if allowed is None:
+                sentence = "Your login has ended. Log in to the admin again, or show a valid token."
                 with suppress(OSError):
-                    await self._turn_away(NOT_LOGGED_IN, "Your login has ended. Log in to the admin again.")
+                    await self._turn_away(NOT_LOGGED_IN, sentence)
                 return
             self._allowed = allowed
             if any(topic.channel not in allowed for topic in self._topics):
@@ -229,9 +258,25 @@ class LiveConsumer(AsyncWebsocketConsumer):
                     )
                 return
 
+    async def _allowed_now(self) -> set[str] | None:
+        """The channels that the client may listen to by now; None where it may not listen at all."""
+        if self._token is not None:
+            caller = await find_token(self._token)
+            return set(MODELS) if caller is not None and LIVE in caller.scopes else None
+        key = self.scope["session"].session_key
+        allowed: set[str] | None = await database_sync_to_async(allowed_in_session)(key)
+        return allowed
+
     async def _turn_away(self, code: int, sentence: str) -> None:
         await self.send(text_data=turned_away(sentence))
         await self.close(code)
+
+
+def shown_token(scope: Any) -> str | None:
+    """What the handshake shows as `Authorization: Bearer …`; None where it shows nothing of the kind."""
+    headers = dict(scope.get("headers", ()))
+    shown = headers.get(b"authorization")
+    return bearer_of(None if shown is None else shown.decode("latin-1"))
 
 
 def allowed_in_session(session_key: str) -> set[str] | None:

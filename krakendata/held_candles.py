@@ -1,27 +1,20 @@
 """Where the candles of a symbol lie, by the ledger, and how its newest ones are found without a scan."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from krakendata.candles import bucket_start
 from krakendata.gaps import Stretch
+from krakendata.intervals import base_of, bucket_of, first_bucket, longest
 from krakendata.storage.queries import Bounds, Connection, Row, read_candles, read_folded_candles
-from krakendata.types import Interval, moment_of, ns_of
+from krakendata.types import Interval, moment_of
 
-__all__ = ["first_bucket", "held_part", "held_range", "read_newest", "read_up_to_date"]
+__all__ = ["held_part", "held_range", "read_newest", "read_up_to_date"]
 
 # The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
 # look goes this many times as far back: at most five from 200 minutes to the beginning.
 FIRST_LOOK, FURTHER_LOOK = 2, 16
 # Half-open: the end lies behind the newest trade by the least there is.
 AFTER_LAST = timedelta(microseconds=1)
-
-
-def first_bucket(moment: datetime, interval: Interval) -> datetime:
-    """The first bucket that starts at `moment` or later, in UTC; a naive moment raises ValueError."""
-    in_utc = moment_of(ns_of(moment))
-    floor = bucket_start(in_utc, interval.minutes)
-    return floor if floor == in_utc else floor + interval.length
 
 
 def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
@@ -32,8 +25,8 @@ def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
     ends += [bounds.last_end] if bounds.last_end is not None else []
     if not starts or not ends:
         return None
-    start = max(min(starts), bounds.fence) if interval.parent is None else min(starts)
-    found = Stretch(bucket_start(start, interval.minutes), first_bucket(max(ends), interval))
+    start = max(min(starts), bounds.fence) if base_of(interval).parent is None else min(starts)
+    found = Stretch(bucket_of(start, interval), first_bucket(max(ends), interval))
     return found if found.start < found.end else None
 
 
@@ -47,16 +40,19 @@ def held_part(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
 
 
 async def read_newest(
-    connection: Connection, interval: Interval, symbol: str, held: Stretch, limit: int
+    read: Callable[[Stretch, int], Awaitable[Sequence[Row]]], interval: Interval, held: Stretch, limit: int
 ) -> Sequence[Row]:
-    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough."""
+    """The newest `limit` rows of `held`, oldest first, looking further back until there are enough.
+
+    `read` gives the newest rows of a stretch, at most so many, oldest first.
+    """
     rows: list[Row] = []
-    end, reach = held.end, FIRST_LOOK * limit * interval.length
+    end, reach = held.end, FIRST_LOOK * limit * longest(interval)
     while len(rows) < limit and held.start < end:
         # Compared as durations: far enough back there is no date to compare with.
-        start = held.start if reach >= end - held.start else end - reach
-        look = Stretch(start, end)
-        rows = [*await read_candles(connection, interval, symbol, look, limit - len(rows)), *rows]
+        start = held.start if reach >= end - held.start else bucket_of(end - reach, interval)
+        start = max(start, held.start)
+        rows = [*await read(Stretch(start, end), limit - len(rows)), *rows]
         end, reach = start, FURTHER_LOOK * reach
     return rows
 
@@ -66,9 +62,9 @@ async def read_up_to_date(
 ) -> list[Row]:
     """The candles that start in `stretch`; those from `folded_from` on as their minutes are, not as last refreshed.
 
-    `folded_from` is the start of a bucket and not below the fence.
+    `folded_from` is not below the fence.
     """
-    line = min(max(stretch.start, folded_from), stretch.end)
+    line = min(max(stretch.start, first_bucket(folded_from, interval)), stretch.end)
     if interval.parent is None:
         line = stretch.end
     older, newer = Stretch(stretch.start, line), Stretch(line, stretch.end)

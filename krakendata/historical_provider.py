@@ -1,117 +1,53 @@
-"""Candles out of the database: fast rows, exact decimals, and with each answer how complete it is."""
+"""Candles and trades out of the database: exact decimals, and with each answer how complete it is."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any, Self, overload
+from functools import partial
+from typing import Any, Self
 
+from krakendata.answers import Candles, Requirement, Trades, check_coverage, checked_requirement
+from krakendata.candle_reads import StoredCandles
 from krakendata.candle_stream import PATIENCE, CandleStream
-from krakendata.candles import bucket_start
-from krakendata.certificate import Certificate, certify
-from krakendata.errors import NotConnectedError, UnknownSymbol
-from krakendata.fields import KRAKEN_OPENED_NS
-from krakendata.gaps import CandleRun, Coverage, Ledger, Stretch, coverage_of
-from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK, first_bucket, held_part, held_range, read_newest
-from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
-from krakendata.storage.queries import (
-    Bounds,
-    Connection,
-    Row,
-    SyncStatus,
-    read_answers,
-    read_bounds,
-    read_candles,
-    read_day_candles,
-    read_ledger,
-    read_newest_trades,
-    read_pairs,
-    read_symbols_with_data,
-    read_sync_status,
+from krakendata.certificate import Certificate
+from krakendata.columns.lines import CANDLE_COLUMNS, TRADE_COLUMNS, schema_of
+from krakendata.columns.reading import (
+    ROWS,
+    candle_pieces,
+    read_candle_columns,
+    read_trade_columns,
+    trade_pieces,
 )
+from krakendata.columns.tables import CandleColumns, TradeColumns
+from krakendata.errors import IncompleteData, NotConnectedError, NotEnoughCandles
+from krakendata.fields import KRAKEN_OPENED_NS
+from krakendata.filling import Fill, checked_fill
+from krakendata.gaps import Coverage, Stretch
+from krakendata.held_candles import held_range
+from krakendata.holdings import Holding, read_certificate, read_holdings
+from krakendata.intervals import any_interval_of, base_of, bucket_of, first_bucket, next_bucket
+from krakendata.series_pages import candle_pages, trade_pages
+from krakendata.shared_snapshot import answer_together
+from krakendata.storage.columns import Digest, read_candle_digest, read_trade_digest
+from krakendata.storage.editions import Edition
+from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
+from krakendata.storage.queries import Bounds, Connection, read_bounds, read_pairs
+from krakendata.storage.stale import read_edition
 from krakendata.stream_progress import StreamedCandle
+from krakendata.symbol_lookup import find_symbol
+from krakendata.trade_reads import StoredTrades
 from krakendata.types import Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
 
 __all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding", "StreamedCandle", "Trades"]
 
 # Where a question without a start begins.
 KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
-CLOSEST_NAMED = 5
-# The newest trades of a busy pair lie in minutes; further back as the candles are looked for.
-FIRST_LOOK_AT_TRADES = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Candles(Sequence[Candle]):
-    """The candles of one answer, oldest first, and how complete the answer is. A slice is a plain tuple."""
-
-    symbol: str
-    interval: Interval
-    candles: tuple[Candle, ...]
-    coverage: Coverage
-    # What of the ledger the coverage was judged by, in the same state of the database.
-    ledger: Ledger = field(default=Ledger(), compare=False)
-
-    @overload
-    def __getitem__(self, index: int) -> Candle: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Candle, ...]: ...
-    def __getitem__(self, index: int | slice) -> Candle | tuple[Candle, ...]:
-        return self.candles[index]
-
-    def __len__(self) -> int:
-        return len(self.candles)
-
-    def __iter__(self) -> Iterator[Candle]:
-        return iter(self.candles)
-
-    def __repr__(self) -> str:
-        asked = f"{self.coverage.asked.start:%Y-%m-%d %H:%M} to {self.coverage.asked.end:%Y-%m-%d %H:%M}"
-        return f"<Candles {self.symbol} {self.interval.name}: {len(self)} from {asked}>"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Trades(Sequence[Trade]):
-    """The trades of one answer that have ids of the exchange, by id, and what of the ledger tells of them."""
-
-    symbol: str
-    trades: tuple[Trade, ...]
-    ledger: Ledger = field(default=Ledger(), compare=False)
-
-    @overload
-    def __getitem__(self, index: int) -> Trade: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Trade, ...]: ...
-    def __getitem__(self, index: int | slice) -> Trade | tuple[Trade, ...]:
-        return self.trades[index]
-
-    def __len__(self) -> int:
-        return len(self.trades)
-
-    def __iter__(self) -> Iterator[Trade]:
-        return iter(self.trades)
-
-    def __repr__(self) -> str:
-        return f"<Trades {self.symbol}: {len(self)}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What is held of one symbol.
-
-    `trades` and `candles` are the operator's summaries, None where nothing of the kind was collected.
-    `archives` are the stretches that candle archives covered. `coverage` divides the time from Kraken's
-    beginning to the last closed minute by what was once collected, whether it is still stored or not.
-    """
-
-    symbol: str
-    trades: SyncStatus | None
-    candles: SyncStatus | None
-    archives: tuple[CandleRun, ...]
-    coverage: Coverage
+MINUTE, DAY = interval_of("1m"), interval_of("1d")
+# The feed and its ledger are so far behind at most: a warm-up waits for what has only just closed, looking so often.
+FEED_BEHIND = timedelta(seconds=10)
+LOOK_AGAIN = timedelta(seconds=1)
 
 
 def utc_now() -> datetime:
@@ -120,7 +56,7 @@ def utc_now() -> datetime:
 
 
 class HistoricalDataProvider:
-    """Reads candles of every interval through a pool of connections.
+    """Reads candles of every interval, and trades, through a pool of connections.
 
         async with HistoricalDataProvider("timescale://…") as provider:
             candles = await provider.get_latest_candles("XBTUSD", "1h", 200)
@@ -129,9 +65,15 @@ class HistoricalDataProvider:
     the table `pairs` is read once, at connect(). `clock` gives the present, which decides which candle is
     still open.
 
-    Symbols are taken in any spelling, intervals by name ("1h") or minutes (60). Ranges are half open; naive
-    times raise ValueError. The reading methods raise NotConnectedError before connect(), UnknownSymbol,
-    UnknownInterval and StorageError.
+    Symbols are taken in any spelling. Intervals are names ("1h", "45m", "3d", "2w", "1mo") or minutes (60): the stored
+    ones, and those in between that intervals.RULE tells, folded when they are read. Ranges are half open, in aware UTC;
+    naive times raise ValueError. Each answer is of one state of the database and says how complete it is (`coverage`).
+
+    `fill` adds the closed buckets without trades where no moment of them is missing: "flat" at the close before, where
+    it is known, "null" without prices (None). They have `trade_count` 0 and are `is_synthetic`. `require` "complete"
+    raises IncompleteData where there is a hole, "proven" also where archives alone tell.
+
+    The reading methods raise NotConnectedError before connect(), UnknownSymbol, UnknownInterval and StorageError.
     """
 
     def __init__(
@@ -148,6 +90,7 @@ class HistoricalDataProvider:
         self._symbols = symbols
         self._clock = clock
         self._pool: Pool | None = None
+        self._edition: Edition | None = None
 
     async def connect(self) -> None:
         """Open the pool and read the list of pairs; once connected, do nothing."""
@@ -155,8 +98,9 @@ class HistoricalDataProvider:
             return
         pool = await Pool(self._database, *self._sizes, is_reader=True).open()
         try:
-            if self._symbols is None:
-                async with pool.connection() as connection:
+            async with pool.connection() as connection:
+                self._edition = await read_edition(connection)
+                if self._symbols is None:
                     self._symbols = Symbols(await read_pairs(connection))
         except BaseException:
             await pool.close()
@@ -181,6 +125,8 @@ class HistoricalDataProvider:
         """The known pairs; of the table `pairs` once connected."""
         return self._symbols or Symbols()
 
+    # --- candles -------------------------------------------------------------------------------------------
+
     async def get_candles(
         self,
         symbol: str,
@@ -189,57 +135,137 @@ class HistoricalDataProvider:
         end: datetime | None = None,
         limit: int | None = None,
         include_open: bool = False,
+        *,
+        fill: Fill = "none",
+        require: Requirement | None = None,
     ) -> Candles:
         """The candles that start in [start, end), oldest first; without bounds all there are.
 
-        `limit` keeps the newest. The candle that is still forming is left out unless `include_open`. Buckets
-        without trades have no candle; `coverage` tells quiet ones from missing ones. Where `limit` cuts the
-        answer, the coverage is that of the candles given.
+        `limit` keeps the newest. The candle that is still forming is left out unless `include_open`, and is `forming`
+        then. Buckets without trades have no candle unless filled; `coverage` tells quiet ones from missing ones. Where
+        `limit` cuts the answer, the coverage is that of the candles given.
         """
-        pool, wanted = self._connected(), interval_of(interval)
-        asked = self._asked(wanted, start, end, include_open)
+        pool, wanted = self._connected(), any_interval_of(interval)
+        checked_requirement(require)
+        asked, closed = self._asked(wanted, start, end, include_open)
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit}; it has to be at least 1.")
+        mode = checked_fill(fill)
         async with pool.connection() as connection:
-            # One state of the database: the ledger that is judged is the one of these candles.
-            name, bounds = await self._find(connection, symbol, wanted)
-            held = held_part(wanted, bounds, asked)
-            if limit is None:
-                rows = await read_candles(connection, wanted, name, held)
-            else:
-                rows = await read_newest(connection, wanted, name, held, limit)
-            candles = tuple(map(Candle.from_row, rows))
-            if limit is not None and len(candles) == limit:
-                asked = asked._replace(start=candles[0].timestamp)
-            ledger = await read_ledger(connection, name, asked)
-        kept_from = bounds.fence if wanted.parent is None else None
-        return Candles(name, wanted, candles, coverage_of(asked, ledger, wanted.minutes, kept_from), ledger)
+            series = await self._series(connection, symbol, wanted)
+            found = await series.answer(asked, closed, limit, mode)
+        _check(found, closed, require)
+        return found
 
     async def get_latest_candles(
-        self, symbol: str, interval: str | int, n: int, include_open: bool = False
+        self,
+        symbol: str,
+        interval: str | int,
+        n: int,
+        include_open: bool = False,
+        *,
+        fill: Fill = "none",
+        require: Requirement | None = None,
     ) -> Candles:
         """The newest `n` candles, oldest first; fewer where there are no more."""
-        return await self.get_candles(symbol, interval, limit=n, include_open=include_open)
+        options: dict[str, Any] = {"fill": fill, "require": require}
+        return await self.get_candles(symbol, interval, limit=n, include_open=include_open, **options)
 
-    async def get_latest_trades(self, symbol: str, n: int, start: datetime | None = None) -> Trades:
-        """The newest `n` stored trades, by id, of those since `start`; archives without ids are left out."""
-        pool, minute = self._connected(), interval_of(1)
-        if n < 0:
-            raise ValueError(f"n is {n}; it cannot be negative.")
-        since = KRAKEN_OPENED if start is None else moment_of(ns_of(start))
+    async def get_warmup_data(
+        self,
+        symbol: str,
+        interval: str | int,
+        n: int,
+        *,
+        fill: Fill = "none",
+        require: Requirement | None = "complete",
+        patience: timedelta = FEED_BEHIND,
+    ) -> Candles:
+        """Exactly the last `n` closed candles, oldest first: none is missing among them, nor after them.
+
+        A candle is a bucket with trades; with `fill` every bucket counts, and the `n` have no gap between them. Fewer
+        raise NotEnoughCandles, which says how many there are and how to get the rest. A hole from the first of them to
+        the end of the last closed bucket raises IncompleteData, unless `require` is None; the feed's own delay, no more
+        than `patience`, is waited for.
+        """
+        looks = max(0, patience // LOOK_AGAIN)
+        while True:
+            found = await self.get_candles(symbol, interval, limit=n, fill=fill)
+            if len(found) < n:
+                raise NotEnoughCandles(found.symbol, found.interval.name, n, len(found), _why_so_few(found))
+            try:
+                check_coverage(found.symbol, found.coverage, checked_requirement(require))
+            except IncompleteData as error:
+                is_late = error.holes and error.holes[0][0] >= found.coverage.asked.end - patience
+                if not is_late or error.provisional or not looks:
+                    raise
+            else:
+                return found
+            looks -= 1
+            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+
+    async def get_multi_timeframe(
+        self,
+        symbol: str,
+        intervals: Iterable[str | int],
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = None,
+        include_open: bool = False,
+        *,
+        fill: Fill = "none",
+        require: Requirement | None = None,
+    ) -> dict[str, Candles]:
+        """What get_candles answers for each interval, by the interval's name ("1h", also where it was asked as 60).
+
+        All of one state of the database, over as many connections of the pool as are free.
+        """
+        pool, wanted = self._connected(), [any_interval_of(each) for each in intervals]
+        checked_requirement(require)
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit}; it has to be at least 1.")
+        mode = checked_fill(fill)
+        questions = [(each, *self._asked(each, start, end, include_open)) for each in dict.fromkeys(wanted)]
+        if not questions:
+            return {}
         async with pool.connection() as connection:
-            name, bounds = await self._find(connection, symbol, minute)
-            newest = since if bounds.last_ns is None else moment_of(bounds.last_ns)
-            asked = Stretch(since, max(since, newest + AFTER_LAST))
-            rows = await _read_newest_trades(connection, name, asked, n) if n else []
-            # Without trades to show, the newest run tells from where new ones go on.
-            told = Stretch(max(since, min([newest, *(row[1] for row in rows)])), asked.end)
-            ledger = await read_ledger(connection, name, told)
-        trades = (
-            Trade(name, trade_id, ns_of(timestamp), Decimal(price), Decimal(volume), side, order_type)
-            for trade_id, timestamp, price, volume, side, order_type in rows
-        )
-        return Trades(name, tuple(sorted(trades, key=lambda trade: trade.trade_id)), ledger)
+            name, _ = await self._find(connection, symbol, MINUTE)
+            jobs = []
+            for each, asked, closed in questions:
+                bounds = await read_bounds(connection, each, name)
+                jobs.append(partial(self._answer, name, each, bounds, asked, closed, limit, mode))
+            answers = await answer_together(pool, connection, jobs)
+        for (_, _, closed), found in zip(questions, answers, strict=True):
+            _check(found, closed, require)
+        return {found.interval.name: found for found in answers}
+
+    def iter_candles(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        fill: Fill = "none",
+        require: Requirement | None = None,
+    ) -> AsyncGenerator[Candle, None]:
+        """The closed candles that start in [start, end), oldest first, in bounded memory whatever their number.
+
+        They are read page by page, as they are consumed; no connection is held in between. Each page is of one state
+        of the database: what is written meanwhile shows in the pages still to come, and not in those passed. What
+        closes meanwhile is not given. With `require` the whole time is judged before the first candle, and each page
+        again. An iterator left early should be closed (contextlib.aclosing).
+        """
+        self._connected()
+        wanted = any_interval_of(interval)
+        checked_requirement(require)
+        mode = checked_fill(fill)
+        asked, _ = self._asked(wanted, start, end, include_open=False)
+
+        async def series(connection: Connection) -> StoredCandles:
+            return await self._series(connection, symbol, wanted)
+
+        return candle_pages(self._connected, series, asked, mode, require)
 
     def stream_candles(
         self,
@@ -258,11 +284,13 @@ class HistoricalDataProvider:
         whenever it has changed.
 
         An iterator left early should be closed (contextlib.aclosing). A symbol of which only the database can say
-        that it is unknown raises UnknownSymbol with the first candle.
+        that it is unknown raises UnknownSymbol with the first candle. Calendar months raise ValueError.
         """
         self._connected()
-        wanted = interval_of(interval)
-        name = (self._symbols or Symbols()).resolve(symbol)
+        wanted = any_interval_of(interval)
+        name = self.symbols.resolve(symbol)
+        if wanted.months:
+            raise ValueError(f"{wanted.name} cannot be streamed: its buckets differ in length.")
         if history < 0:
             raise ValueError(f"history is {history}; it has to be at least 0.")
         if patience is not None and patience < timedelta(0):
@@ -279,30 +307,227 @@ class HistoricalDataProvider:
         )
         return stream.candles()
 
+    # --- trades --------------------------------------------------------------------------------------------
+
+    async def get_trades(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = None,
+        *,
+        require: Requirement | None = None,
+    ) -> Trades:
+        """The stored trades in [start, end), by time, of one moment by id; `limit` keeps the newest.
+
+        Those of archives without ids have negative ones. Time of which trades are stored no longer is a hole.
+        """
+        pool = self._connected()
+        checked_requirement(require)
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit}; it has to be at least 1.")
+        asked = self._asked_time(start, end)
+        async with pool.connection() as connection:
+            series = await self._trades(connection, symbol)
+            found = await series.answer(series.to_newest(asked) if end is None else asked, limit)
+        check_coverage(found.symbol, found.coverage, require)
+        return found
+
+    async def get_latest_trades(self, symbol: str, n: int, start: datetime | None = None) -> Trades:
+        """The newest `n` stored trades, by id, of those since `start`; archives without ids are left out."""
+        pool = self._connected()
+        if n < 0:
+            raise ValueError(f"n is {n}; it cannot be negative.")
+        since = KRAKEN_OPENED if start is None else moment_of(ns_of(start))
+        async with pool.connection() as connection:
+            return await (await self._trades(connection, symbol)).newest(since, n)
+
+    def iter_trades(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        require: Requirement | None = None,
+    ) -> AsyncGenerator[Trade, None]:
+        """The stored trades in [start, end), in the order of get_trades, in bounded memory whatever their number.
+
+        Read page by page, as iter_candles.
+        """
+        self._connected()
+        checked_requirement(require)
+        asked = self._asked_time(start, end)
+
+        async def series(connection: Connection) -> StoredTrades:
+            return await self._trades(connection, symbol)
+
+        return trade_pages(self._connected, series, asked, end is None, require)
+
+    # --- columns, not objects ------------------------------------------------------------------------------
+
+    async def get_candle_columns(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        include_open: bool = False,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        fill: Fill = "none",
+        require: Requirement | None = None,
+    ) -> CandleColumns:
+        """The candles of get_candles as columns, without an object per cell: for Arrow, Polars, pandas, NumPy.
+
+        `columns` names those wanted, the time always among them; fewer are faster. Numbers are float64, with `exact`
+        decimal128(38, 18); NotExact where one has more digits.
+        """
+        pool, wanted = self._connected(), any_interval_of(interval)
+        checked_requirement(require)
+        mode, schema = checked_fill(fill), schema_of(CANDLE_COLUMNS, columns, exact=exact)
+        asked, closed = self._asked(wanted, start, end, include_open)
+        async with pool.connection() as connection:
+            found = await read_candle_columns(
+                await self._series(connection, symbol, wanted), asked, mode, schema
+            )
+        _check(found, closed, require)
+        return found
+
+    def iter_candle_columns(
+        self,
+        symbol: str,
+        interval: str | int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        fill: Fill = "none",
+        require: Requirement | None = None,
+        rows: int = ROWS,
+    ) -> AsyncGenerator[CandleColumns, None]:
+        """The closed candles likewise in pieces of up to `rows`, oldest first: bounded memory whatever their number.
+
+        All of one state of the database: a connection is held as long as it runs, and an iterator left early should be
+        closed (contextlib.aclosing). The coverages of the pieces make up that of the whole.
+        """
+        self._connected()
+        wanted = any_interval_of(interval)
+        checked_requirement(require)
+        mode, schema = checked_fill(fill), schema_of(CANDLE_COLUMNS, columns, exact=exact)
+        asked, _ = self._asked(wanted, start, end, include_open=False)
+
+        async def series(connection: Connection) -> StoredCandles:
+            return await self._series(connection, symbol, wanted)
+
+        return candle_pieces(self._connected, series, asked, mode, require, schema, _checked_rows(rows))
+
+    async def get_trade_columns(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        require: Requirement | None = None,
+    ) -> TradeColumns:
+        """The trades of get_trades as columns."""
+        pool = self._connected()
+        checked_requirement(require)
+        schema = schema_of(TRADE_COLUMNS, columns, exact=exact)
+        asked = self._asked_time(start, end)
+        async with pool.connection() as connection:
+            series = await self._trades(connection, symbol)
+            found = await read_trade_columns(
+                series, series.to_newest(asked) if end is None else asked, schema
+            )
+        check_coverage(found.symbol, found.coverage, require)
+        return found
+
+    def iter_trade_columns(
+        self,
+        symbol: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        exact: bool = False,
+        require: Requirement | None = None,
+        rows: int = ROWS,
+    ) -> AsyncGenerator[TradeColumns, None]:
+        """The same in pieces of up to `rows`, as iter_candle_columns gives candles."""
+        self._connected()
+        checked_requirement(require)
+        schema = schema_of(TRADE_COLUMNS, columns, exact=exact)
+        asked = self._asked_time(start, end)
+
+        async def series(connection: Connection) -> StoredTrades:
+            return await self._trades(connection, symbol)
+
+        newest = end is None
+        return trade_pieces(self._connected, series, asked, newest, require, schema, _checked_rows(rows))
+
+    async def get_candle_digest(
+        self, symbol: str, interval: str | int, start: datetime | None = None, end: datetime | None = None
+    ) -> Digest:
+        """How many closed candles start in [start, end), a number that changes with any of them, the first one's time.
+
+        A third of the time that reading them takes. The number is the server's: another major version of PostgreSQL
+        may give another one.
+        """
+        pool, wanted = self._connected(), any_interval_of(interval)
+        asked, _ = self._asked(wanted, start, end, include_open=False)
+        async with pool.connection() as connection:
+            series = await self._series(connection, symbol, wanted)
+            part = series.part(asked)
+            if part.start >= part.end:
+                return Digest(0, 0, None)
+            return await read_candle_digest(connection, await series.selection(part))
+
+    async def get_trade_digest(
+        self, symbol: str, start: datetime | None = None, end: datetime | None = None
+    ) -> Digest:
+        """Likewise of the stored trades in [start, end)."""
+        pool, asked = self._connected(), self._asked_time(start, end)
+        async with pool.connection() as connection:
+            series = await self._trades(connection, symbol)
+            part = series.part(series.to_newest(asked) if end is None else asked)
+            return await read_trade_digest(connection, series.symbol, part)
+
+    # --- what is held --------------------------------------------------------------------------------------
+
+    async def get_coverage(
+        self,
+        symbol: str,
+        interval: str | int = "1m",
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Coverage:
+        """How complete the closed candles are that start in [start, end): the coverage of get_candles' answer."""
+        pool, wanted = self._connected(), any_interval_of(interval)
+        asked, _ = self._asked(wanted, start, end, include_open=False)
+        async with pool.connection() as connection:
+            coverage, _ = await (await self._series(connection, symbol, wanted)).coverage(asked)
+        return coverage
+
     async def get_data_range(self, symbol: str, interval: str | int = "1m") -> Stretch | None:
         """From the start of the oldest candle to the end of the newest, open or not; None without any.
 
         By the ledger: milliseconds whatever the history's length.
         """
-        pool, wanted = self._connected(), interval_of(interval)
+        pool, wanted = self._connected(), any_interval_of(interval)
         async with pool.connection() as connection:
             _, bounds = await self._find(connection, symbol, wanted)
         return held_range(wanted, bounds)
 
     async def get_holdings(self, symbol: str | None = None) -> list[Holding]:
         """What is held of one symbol, or of each that anything was collected of."""
-        minute = interval_of(1)
-        asked = self._asked(minute, None, None, include_open=False)
+        asked, _ = self._asked(MINUTE, None, None, include_open=False)
         async with self._connected().connection() as connection:
-            name = None if symbol is None else (await self._find(connection, symbol, minute))[0]
-            statuses = {(each.symbol, each.kind): each for each in await read_sync_status(connection, name)}
-            names = sorted({found for found, _ in statuses} | ({name} if name else set()))
-            holdings = []
-            for each in names:
-                ledger = await read_ledger(connection, each, asked)
-                summaries = statuses.get((each, "trades")), statuses.get((each, "candles"))
-                holdings.append(Holding(each, *summaries, ledger.candle_runs, coverage_of(asked, ledger)))
-        return holdings
+            name = None if symbol is None else (await self._find(connection, symbol, MINUTE))[0]
+            return await read_holdings(connection, name, asked)
 
     async def get_certificate(
         self, symbol: str, start: datetime | None = None, end: datetime | None = None
@@ -311,17 +536,14 @@ class HistoricalDataProvider:
 
         Days that touch [start, end), none left out, not before anything is known of the symbol unless `start` is.
         """
-        now = self._clock()
+        life = Stretch(KRAKEN_OPENED, self._clock())
         since = None if start is None else moment_of(ns_of(start))
         until = None if end is None else moment_of(ns_of(end))
         async with self._connected().connection() as connection:
-            # One state of the database: the ledger and the candles are judged by one another.
-            name, _ = await self._find(connection, symbol, interval_of(1))
-            ledger = await read_ledger(connection, name, Stretch(KRAKEN_OPENED, now))
-            answers = await read_answers(connection, name)
-            candles = await read_day_candles(connection, name)
-        found = certify(name, ledger, candles, answers["absent"], answers["rejected"], now, since)
+            found = await read_certificate(await self._series(connection, symbol, DAY), life, since)
         return found.between(since, until)
+
+    # --- behind it -----------------------------------------------------------------------------------------
 
     def _connected(self) -> Pool:
         if self._pool is None:
@@ -330,45 +552,68 @@ class HistoricalDataProvider:
 
     def _asked(
         self, interval: Interval, start: datetime | None, end: datetime | None, include_open: bool
-    ) -> Stretch:
-        """Whole buckets: those that start in [start, end), up to the one that is forming now."""
+    ) -> tuple[Stretch, datetime]:
+        """Whole buckets: those that start in [start, end), up to the one that is forming now; and where that starts."""
         if start is not None and end is not None and start > end:
             raise ValueError(f"start ({start}) is after end ({end}).")
-        forming = bucket_start(self._clock(), interval.minutes)
-        stop = forming + interval.length if include_open else forming
+        forming = bucket_of(self._clock(), interval)
+        stop = next_bucket(forming, interval) if include_open else forming
         last = stop if end is None else min(first_bucket(end, interval), stop)
         first = first_bucket(start or KRAKEN_OPENED, interval)
-        return Stretch(min(first, last), last)
+        return Stretch(min(first, last), last), forming
+
+    def _asked_time(self, start: datetime | None, end: datetime | None) -> Stretch:
+        """The time in which trades are asked for; without an end, up to now."""
+        if start is not None and end is not None and start > end:
+            raise ValueError(f"start ({start}) is after end ({end}).")
+        last = moment_of(ns_of(end or self._clock()))
+        return Stretch(min(moment_of(ns_of(start or KRAKEN_OPENED)), last), last)
+
+    async def _answer(
+        self,
+        symbol: str,
+        interval: Interval,
+        bounds: Bounds,
+        asked: Stretch,
+        closed: datetime,
+        limit: int | None,
+        fill: Fill,
+        connection: Connection,
+    ) -> Candles:
+        return await self._series_of(connection, symbol, interval, bounds).answer(asked, closed, limit, fill)
+
+    async def _series(self, connection: Connection, name: str, interval: Interval) -> StoredCandles:
+        symbol, bounds = await self._find(connection, name, interval)
+        return self._series_of(connection, symbol, interval, bounds)
+
+    def _series_of(
+        self, connection: Connection, symbol: str, interval: Interval, bounds: Bounds
+    ) -> StoredCandles:
+        if self._edition is None:
+            raise NotConnectedError
+        return StoredCandles(connection, self._edition, symbol, interval, bounds)
+
+    async def _trades(self, connection: Connection, name: str) -> StoredTrades:
+        return StoredTrades(connection, *await self._find(connection, name, MINUTE))
 
     async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
-        """The symbol called `name` and where its data lie; an unheard-of one raises UnknownSymbol."""
-        symbols = self._symbols or Symbols()
-        try:
-            symbol = symbols.resolve(name)
-        except UnknownSymbol as error:
-            raise await self._unknown(connection, name) from error
-        bounds = await read_bounds(connection, interval, symbol)
-        if held_range(interval, bounds) is not None or symbols.pair(symbol) is not None:
-            return symbol, bounds
-        if symbol in await read_symbols_with_data(connection):
-            return symbol, bounds
-        raise await self._unknown(connection, name)
-
-    async def _unknown(self, connection: Connection, name: str) -> UnknownSymbol:
-        listed = {pair.symbol for pair in (self._symbols or Symbols()).pairs}
-        known = sorted(listed.union(await read_symbols_with_data(connection)))
-        closest = difflib.get_close_matches(name.upper(), known, n=CLOSEST_NAMED)
-        return UnknownSymbol(name, closest or known[:CLOSEST_NAMED])
+        return await find_symbol(connection, self.symbols, name, interval)
 
 
-async def _read_newest_trades(
-    connection: Connection, symbol: str, held: Stretch, limit: int
-) -> Sequence[Row]:
-    """The newest `limit` rows of `held` that have ids, oldest first."""
-    rows: list[Row] = []
-    end, reach = held.end, FIRST_LOOK_AT_TRADES
-    while len(rows) < limit and held.start < end:
-        start = held.start if reach >= end - held.start else end - reach
-        rows = [*await read_newest_trades(connection, symbol, Stretch(start, end), limit - len(rows)), *rows]
-        end, reach = start, FURTHER_LOOK * reach
+def _check(found: Candles | CandleColumns, closed: datetime, require: Requirement | None) -> None:
+    """Raise IncompleteData where the closed part of the answer is less complete than required."""
+    asked = found.coverage.asked
+    judged = Stretch(asked.start, max(asked.start, min(asked.end, closed)))
+    check_coverage(found.symbol, found.coverage.within(judged), require)
+
+
+def _checked_rows(rows: int) -> int:
+    if rows < 1:
+        raise ValueError(f"rows is {rows}; it has to be at least 1.")
     return rows
+
+
+def _why_so_few(found: Candles) -> str:
+    oldest = f", the oldest of {found[0].timestamp:%Y-%m-%d %H:%M}" if found else ""
+    is_of_minutes = base_of(found.interval).parent is None
+    return oldest + (" (minutes are kept for RETENTION_CANDLES_DAYS)" if is_of_minutes else "")

@@ -11,6 +11,7 @@ from krakendata.ingest.writer import BufferLimits
 from krakendata.kraken.pacing import Limits
 from krakendata.kraken.rest import KRAKEN
 from krakendata.kraken.websocket import KRAKEN as KRAKEN_SOCKET
+from krakendata.storage.pool import MAX_SIZE, MIN_SIZE
 from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
 from krakendata.types import INTERVALS, Interval
 
@@ -75,6 +76,17 @@ def call_limits() -> Limits:
         per_pair=given.get("KRAKEN_CALLS_PER_SECOND_PER_PAIR", defaults.per_pair),
         per_address=given.get("KRAKEN_CALLS_PER_SECOND", defaults.per_address),
     )
+
+
+def pool_sizes() -> tuple[int, int]:
+    """How many connections a reader's pool keeps open, and opens at most."""
+    given = options()
+    return given.get("POOL_MIN_SIZE", MIN_SIZE), given.get("POOL_MAX_SIZE", MAX_SIZE)
+
+
+def requests_per_minute() -> int:
+    """How many requests a minute each caller of the HTTP API may make, unless its token says otherwise; 0: any."""
+    return int(options().get("API_REQUESTS_PER_MINUTE", 600))
 
 
 def worker_share() -> timedelta:

@@ -60,6 +60,9 @@ class Interval:
 
     `relation` is the table or aggregate that holds it, `view` the one to read (both sides of the fence),
     `parent` the name of the interval it is built from: `INTERVALS[interval.parent].relation`.
+
+    One in between (`is_stored` False, intervals.py) is folded when it is read: relation and view are those of its
+    parent. Calendar months are `months`, and their `minutes` 0: they differ in length.
     """
 
     name: str
@@ -67,10 +70,14 @@ class Interval:
     relation: str
     view: str
     parent: str | None
+    months: int = 0
+    is_stored: bool = True
 
     @property
     def length(self) -> timedelta:
-        """The same as a duration."""
+        """The same as a duration; months, which have none, raise ValueError."""
+        if self.months:
+            raise ValueError(f"{self.name} has no one length: months differ.")
         return timedelta(minutes=self.minutes)
 
 
@@ -291,7 +298,8 @@ class Candle(NamedTuple):
     `timestamp` is the start, aware UTC. `volume` is in the base currency; `turnover`, Σ price × volume, in
     the quote currency, and `vwap` = turnover / volume, both None where an archive does not tell. `first_id`
     and `last_id` as in HistoricalCandle. `coarse`: given by an archive at this interval, not built from
-    minutes. The order is that of the columns in sql/reads.sql.
+    minutes. The order is that of the columns in sql/reads.sql. Of a synthetic candle the prices are None where the
+    reader asked for `fill="null"`, which the types do not tell.
     """
 
     symbol: str
@@ -307,6 +315,11 @@ class Candle(NamedTuple):
     first_id: int | None
     last_id: int | None
     coarse: bool
+
+    @property
+    def is_synthetic(self) -> bool:
+        """It has no trade: a reader asked for the quiet buckets too (`fill`), or a stream takes a candle back."""
+        return self.trade_count == 0
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
@@ -346,6 +359,9 @@ _DARK_POOL = ".d"
 
 # Bases may hold lower case (AAPLx); a quote never does, so that "btc/usd" is not taken for a pair.
 _SYMBOL = re.compile(r"[A-Z0-9][A-Za-z0-9.]{0,31}/[A-Z0-9]{1,16}(\.d)?", re.ASCII)
+
+# No name is as long; looking for names like one takes time in proportion to it.
+LONGEST_NAME = 64
 
 
 def is_symbol(text: str) -> bool:
@@ -468,7 +484,8 @@ class Symbols:
             return listed
         wsname = name if "/" in name else _wsname(name)
         if wsname is None or not is_symbol(wsname):
-            closest = difflib.get_close_matches(name.upper(), self._by_name, n=3) if find_closest else ()
+            alike = name[:LONGEST_NAME].upper()
+            closest = difflib.get_close_matches(alike, self._by_name, n=3) if find_closest else ()
             raise UnknownSymbol(name, closest)
         return _v2_symbol(wsname)
 

@@ -28,9 +28,9 @@ from tests.free_ports import free_port
 # Set once the servers run, for the children of this process.
 STARTED = "KRAKENDATA_TEST_SERVERS"
 OURS = (
-    "DATABASE_URL", "DATABASE_JOBS", "DB_", "SECRET_KEY", "REDIS_URL", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
+    "DATABASE_", "DB_", "SECRET_KEY", "REDIS_URL", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
     "RETENTION_", "COMPRESS_", "REFRESH_", "IMPORT_PARALLEL_FILES", "BACKFILL_", "GAP_FILL_", "POOL_M",
-    "MAX_REJECTS_KEPT", "LIVE_", "WORKER_", "WATCH_", "KRAKEN_",
+    "MAX_REJECTS_KEPT", "LIVE_", "WORKER_", "WATCH_", "KRAKEN_", "API_",
 )  # fmt: skip
 REDIS_START_SECONDS = 10
 

@@ -1,11 +1,11 @@
 """The operator's pages, dressed by unfold; a project that runs Django's plain admin gets none of them.
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
-`rejects`, `browse`, `live`, `registry` (pairs, import files, retention), `overview` (the first page), `third_party`
-(others' pages).
+`rejects`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may ask the HTTP API),
+`overview` (the first page), `third_party` (others' pages).
 """
 
 from django.apps import apps
 
 if apps.is_installed("unfold"):
-    from krakendata.admin import registry, rejects, runs, third_party  # noqa: F401
+    from krakendata.admin import registry, rejects, runs, third_party, tokens  # noqa: F401

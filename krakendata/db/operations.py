@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
@@ -48,19 +49,19 @@ class RunSQLFile(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
-        self._run(self.forwards, schema_editor)
+        self._run(self.forwards, app_label, schema_editor)
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
-        self._run(self.backwards, schema_editor)
+        self._run(self.backwards, app_label, schema_editor)
 
     def describe(self) -> str:
         return f"Run {self.forwards or 'nothing (guard of the way back)'}"
 
     @staticmethod
-    def _run(path: str | None, schema_editor: BaseDatabaseSchemaEditor) -> None:
-        if path is None:
+    def _run(path: str | None, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        if path is None or not router.allow_migrate(schema_editor.connection.alias, app_label):
             return
         with schema_editor.connection.cursor() as cursor:
             cursor.execute(read_file(path_in(path, detect_edition(schema_editor))))

@@ -13,13 +13,14 @@ from krakendata.gaps import TradeCheck
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
 from krakendata.ingest.gap_fill import GapFiller, GapReport
 from krakendata.ingest.heard_ids import HeardIds
-from krakendata.ingest.writer import CLOSE_SECONDS, NETWORK_TIMEOUT, DatabaseWriter
+from krakendata.ingest.writer import CLOSE_SECONDS, DatabaseWriter
 from krakendata.kraken.messages import CandlesHeard, SystemStatus, TradesHeard, Unknown, Unreadable
 from krakendata.kraken.rest import KrakenRest
 from krakendata.kraken.subscriptions import Subscribed, SubscriptionRefused
 from krakendata.kraken.websocket import Connected, Disconnected, KrakenWebSocket, Message, Unreachable
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.storage.live import keep_feed_session, start_feed_session
+from krakendata.storage.pool import NETWORK_TIMEOUT
 from krakendata.storage.queries import read_tracked_pairs
 from krakendata.storage.sessions import connect
 from krakendata.types import ns_of

@@ -29,6 +29,7 @@ from krakendata.storage.live import (
     write_candles,
     write_trades,
 )
+from krakendata.storage.pool import NETWORK_TIMEOUT
 from krakendata.storage.rejects import Reject
 from krakendata.storage.writers import Writers
 from krakendata.types import HistoricalCandle, Source, Trade
@@ -41,14 +42,6 @@ CANDLE_PLACE = "WebSocket ohlc"
 
 # The connection that writes, and one for what takes more care.
 CONNECTIONS = 2
-
-# A server that does not take what is sent to it is gone after so long; TCP by itself waits for a quarter of an hour.
-NETWORK_TIMEOUT = {
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
 
 # A server that restarts is back by then; after that records are taken on without it.
 AWAY_SECONDS = 3.0

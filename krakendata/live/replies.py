@@ -86,7 +86,9 @@ def moment_text(moment: datetime) -> str:
 
 def decimal_text(value: Decimal) -> str:
     """Every digit but needless zeros, never 1E+2."""
-    text = f"{value:f}"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

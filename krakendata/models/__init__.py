@@ -1,9 +1,11 @@
 """The tables and views as Django sees them: mirrors of storage/sql, which alone makes and changes the schema.
 
-`series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did.
+`series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did, `access` who
+may ask the HTTP API.
 Every model is unmanaged; a test compares each with the database, column by column.
 """
 
+from krakendata.models.access import ApiToken
 from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeCheck, TradeRun
 from krakendata.models.runs import AuditFinding, FeedSession, ImportFile, RejectCount, RejectedRecord, SyncRun
 from krakendata.models.series import (
@@ -25,6 +27,7 @@ from krakendata.models.series import (
 __all__ = [
     "ROLLUPS",
     "AnsweredIds",
+    "ApiToken",
     "AuditFinding",
     "Candle",
     "Candle1d",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn
 from django.db import models
 
 from krakendata.models.fields import NumericField
-from krakendata.models.queries import ReadOnlyManager, SeriesManager, refuse_writing
+from krakendata.models.queries import MinuteManager, ReadOnlyManager, SeriesManager, refuse_writing
 
 
 class Pair(models.Model):
@@ -92,7 +92,7 @@ class Candle(CandleFields):
     pk = models.CompositePrimaryKey("symbol", "interval_minutes", "timestamp")
     interval_minutes = models.IntegerField(default=1)
 
-    objects: ClassVar[SeriesManager] = SeriesManager()
+    objects: ClassVar[MinuteManager] = MinuteManager()
 
     class Meta:
         managed = False

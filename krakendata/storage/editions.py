@@ -14,6 +14,10 @@ class Edition:
     rollups: Literal["aggregates", "tables"]
     upkeep: Literal["policies", "scheduled"]
 
+    def closed_relation(self, relation: str) -> str:
+        """Where the refreshed buckets of a rollup are: in the aggregate, or in the table below the view."""
+        return relation if self.rollups == "aggregates" else f"{relation}_closed"
+
     @property
     def has_timescale(self) -> bool:
         """Whether the timescaledb extension is installed in the database."""

@@ -1,11 +1,14 @@
 """A pool of connections to the database, and the one place where the driver's errors become ours."""
 
+import select
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import psycopg
-from psycopg import AsyncConnection, IsolationLevel
+from psycopg import AsyncConnection
+from psycopg.sql import SQL, Literal
 from psycopg_pool import AsyncConnectionPool
 
 from krakendata.errors import StorageRefused, StorageUnavailable
@@ -14,8 +17,18 @@ from krakendata.storage.sql import query
 
 # REC-002's pool.
 MIN_SIZE, MAX_SIZE = 2, 10
+# A server that does not take what is sent to it is gone after so long; TCP by itself waits for a quarter of an hour.
+NETWORK_TIMEOUT = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+
 # A server on the way answers within milliseconds; what takes longer than this is away.
 CONNECT_SECONDS = 10
+# So often no statement is run.
+NEVER_PREPARED = sys.maxsize
 # How long a caller waits for one of MAX_SIZE connections that others hold.
 WAIT_SECONDS = 30.0
 
@@ -35,8 +48,9 @@ class Pool:
         is_reader: bool = False,
     ) -> None:
         arguments = arguments_from_url(database) if isinstance(database, str) else database
-        # Nothing is prepared: a plan made once for all times would look into every chunk there is.
-        self._arguments = {"connect_timeout": CONNECT_SECONDS, **arguments, "prepare_threshold": None}
+        # Nothing is prepared unless asked for: a plan made once for all times would look into every chunk there is.
+        timeouts = {"connect_timeout": CONNECT_SECONDS, **NETWORK_TIMEOUT}
+        self._arguments = {**timeouts, **arguments, "prepare_threshold": NEVER_PREPARED}
         self._is_reader = is_reader
         self._pool = AsyncConnectionPool(
             kwargs=self._arguments,
@@ -47,8 +61,7 @@ class Pool:
             # of a minute: the next caller begins anew, and finds a server that is back soon, however long it was away.
             reconnect_timeout=WAIT_SECONDS,
             configure=self._configure,
-            # 0.05 ms, for which a restart of the server goes unnoticed.
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             name="krakendata",
             open=False,
         )
@@ -65,23 +78,43 @@ class Pool:
         """Close every connection; those lent are closed when they come back."""
         await self._pool.close()
 
+    @property
+    def max_size(self) -> int:
+        """How many connections there are at most."""
+        return self._pool.max_size
+
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """Lend a connection for one transaction: committed at the end, rolled back on any exception."""
+    async def connection(self, snapshot: str | None = None) -> AsyncIterator[AsyncConnection[Any]]:
+        """Lend a connection for one transaction: committed at the end, rolled back on any exception.
+
+        A reader's, with a `snapshot` that another reader's transaction has exported, sees what that one sees.
+        """
         with translated_errors():
             async with self._pool.connection() as connection:
-                if self._is_reader:
-                    # Before the transaction's first look: a moving fence is waited for, so that its views and the
-                    # rows they show are of one state. A lock takes no snapshot.
-                    await connection.execute(query("lock_lines_shared"))
+                if snapshot is not None:
+                    begin = SQL(query("begin_reading_snapshot")).format(snapshot=Literal(snapshot))
+                    await connection.execute(begin)
+                elif self._is_reader:
+                    await connection.execute(query("begin_reading"))
                 yield connection
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
         await connection.execute("SET TIME ZONE 'UTC'")
         await connection.commit()
         if self._is_reader:
-            await connection.set_read_only(True)
-            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            # Its transactions are begun by hand: with the lock in the same message.
+            await connection.set_autocommit(True)
+
+
+async def _check(connection: AsyncConnection[Any]) -> None:
+    """Raise OperationalError for a connection that the server has closed, so that its restart goes unnoticed.
+
+    A server says nothing unasked unless it closes: only where it has is it asked, which takes a message and an answer.
+    """
+    watch = select.poll()
+    watch.register(connection.fileno(), select.POLLIN)
+    if watch.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @contextmanager

@@ -3,31 +3,41 @@
 `connection` is any open one; times are aware UTC; candle rows are in `types.Candle`'s order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
 
-from krakendata.certificate import DayCandle
 from krakendata.gaps import CandleRun, IdRange, Ledger, Stretch, TradeCheck, TradeRun
+from krakendata.intervals import base_of
 from krakendata.storage.pairs import TrackedPair
+from krakendata.storage.selections import Selection, select_candles
 from krakendata.storage.sql import query
 from krakendata.types import Interval, Pair, ns_of
 
 Connection = AsyncConnection[Any]
 Row = tuple[Any, ...]
 
+# Below every id there is: a bigint's least.
+LOWEST_ID = -(2**63)
+
 
 class Bounds(NamedTuple):
-    """Where the ledger of a symbol begins and ends for an interval; None where it holds nothing."""
+    """Where the ledger of a symbol begins and ends for an interval; None where it holds nothing.
+
+    No minutes are stored below `fence`, no trades before `trades_line`. `has_coarse`: an archive has given candles of
+    the interval itself.
+    """
 
     first_ns: int | None
     last_ns: int | None
     first_start: datetime | None
     last_end: datetime | None
     fence: datetime
+    trades_line: datetime
+    has_coarse: bool
 
 
 class SyncStatus(NamedTuple):
@@ -44,26 +54,37 @@ class SyncStatus(NamedTuple):
     last_error: str
 
 
+async def read_selection(connection: Connection, selection: Selection) -> list[Row]:
+    """The rows of a selection, in its order."""
+    cursor = await connection.execute(selection.statement, selection.parameters)
+    return await cursor.fetchall()
+
+
+async def read_prepared(connection: Connection, name: str, parameters: Mapping[str, Any]) -> list[Row]:
+    """The rows of a statement that is the same whichever time it asks for: parsed once a connection.
+
+    Not for partitioned tables: a plan made once for all times would look into every chunk.
+    """
+    cursor = await connection.execute(query(name), parameters, prepare=True)
+    return await cursor.fetchall()
+
+
 async def read_candles(
     connection: Connection, interval: Interval, symbol: str, stretch: Stretch, limit: int | None = None
 ) -> Sequence[Row]:
-    """The candles that start in `stretch`, oldest first; with `limit` the newest of them."""
-    name = "candles_between" if limit is None else "newest_candles_between"
-    parameters = {"symbol": symbol, "start": stretch.start, "end": stretch.end, "limit": limit}
-    cursor = await connection.execute(_from_view(name, interval), parameters)
-    rows = await cursor.fetchall()
-    return rows if limit is None else rows[::-1]
+    """The candles that start in `stretch` as last refreshed, oldest first; with `limit` the newest of them."""
+    is_cut = limit is not None
+    rows = await read_selection(
+        connection, select_candles(interval, symbol, stretch, limit=limit, newest_first=is_cut)
+    )
+    return rows[::-1] if is_cut else rows
 
 
 async def read_folded_candles(
     connection: Connection, interval: Interval, symbol: str, stretch: Stretch
 ) -> Sequence[Row]:
     """The same above the fence, folded from the minutes, which the rollups may be behind until the next refresh."""
-    parameters = {
-        "symbol": symbol, "minutes": interval.minutes, "start": stretch.start, "end": stretch.end
-    }  # fmt: skip
-    cursor = await connection.execute(query("folded_candles_between"), parameters)
-    return await cursor.fetchall()
+    return await read_selection(connection, select_candles(interval, symbol, stretch, stale=[stretch]))
 
 
 async def read_oldest_trades(
@@ -78,6 +99,56 @@ async def read_newest_trades(
 ) -> Sequence[Row]:
     """The last ones, oldest first."""
     return (await _read_trades(connection, "newest_trades", symbol, stretch, limit))[::-1]
+
+
+async def read_trades(
+    connection: Connection, symbol: str, stretch: Stretch, limit: int | None = None
+) -> Sequence[Row]:
+    """The trades in `stretch`, with ids or without, by time and id; with `limit` the newest. Columns as above."""
+    if limit is None:
+        return await _read_trades(connection, "trades_between", symbol, stretch, 0)
+    return (await _read_trades(connection, "newest_trades_between", symbol, stretch, limit))[::-1]
+
+
+async def read_trades_after(
+    connection: Connection, symbol: str, stretch: Stretch, after: tuple[datetime, int] | None, limit: int
+) -> Sequence[Row]:
+    """The first of them behind the one of time and id `after`; None: from the beginning."""
+    start, trade_id = after or (stretch.start, LOWEST_ID)
+    parameters = {
+        "symbol": symbol,
+        "start": max(start, stretch.start),
+        "end": stretch.end,
+        "after": start,
+        "after_id": trade_id,
+        "limit": limit,
+    }
+    cursor = await connection.execute(query("trades_after"), parameters)
+    return await cursor.fetchall()
+
+
+async def read_trades_before(
+    connection: Connection, symbol: str, stretch: Stretch, before: tuple[datetime, int], limit: int
+) -> Sequence[Row]:
+    """The last of them before the one of time and id `before`, oldest first."""
+    moment, trade_id = before
+    parameters = {
+        "symbol": symbol,
+        "start": stretch.start,
+        "end": stretch.end,
+        "before": moment,
+        "before_id": trade_id,
+        "limit": limit,
+    }
+    cursor = await connection.execute(query("trades_before"), parameters)
+    return (await cursor.fetchall())[::-1]
+
+
+async def read_newest_healed(connection: Connection, symbol: str) -> int:
+    """The number of the newest finding of an audit that was healed; 0 without any."""
+    cursor = await connection.execute(query("newest_healed_finding"), {"symbol": symbol})
+    ((newest,),) = await cursor.fetchall()
+    return int(newest)
 
 
 async def _read_trades(
@@ -99,30 +170,31 @@ async def read_finer_candles(
 
 async def read_bounds(connection: Connection, interval: Interval, symbol: str) -> Bounds:
     """Where the ledger begins and ends, from its index: never a scan."""
-    cursor = await connection.execute(query("data_bounds"), {"symbol": symbol, "minutes": interval.minutes})
-    (row,) = await cursor.fetchall()
+    parameters = {"symbol": symbol, "minutes": base_of(interval).minutes}
+    (row,) = await read_prepared(connection, "data_bounds", parameters)
     return Bounds._make(row)
+
+
+async def export_snapshot(connection: Connection) -> str:
+    """The name under which other connections can see the state that this one's transaction sees, while it lasts."""
+    cursor = await connection.execute(query("export_snapshot"))
+    ((name,),) = await cursor.fetchall()
+    return str(name)
 
 
 async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> Ledger:
     """What of the symbol's ledger is needed to judge `stretch`."""
     parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
-    trades = await connection.execute(query("trade_runs_around"), parameters)
-    answers = await connection.execute(query("answered_ids_around"), parameters)
-    candles = await connection.execute(query("candle_runs_around"), parameters)
-    check = await (await connection.execute(query("trade_check"), parameters)).fetchone()
+    kinds: tuple[list[Row], ...] = ([], [], [], [])
+    for kind, *facts in await read_prepared(connection, "ledger_around", parameters):
+        kinds[kind].append(tuple(facts))
+    runs, answers, archives, checks = kinds
     return Ledger(
-        tuple(map(TradeRun._make, await trades.fetchall())),
-        tuple(map(IdRange._make, await answers.fetchall())),
-        tuple(map(CandleRun._make, await candles.fetchall())),
-        check and TradeCheck._make(check),
+        tuple(TradeRun(*run[:4]) for run in runs),
+        tuple(IdRange(*answer[:2]) for answer in answers),
+        tuple(sorted(CandleRun(archive[0], *archive[4:]) for archive in archives)),
+        TradeCheck(*checks[0][:2]) if checks else None,
     )
-
-
-async def read_day_candles(connection: Connection, symbol: str) -> list[DayCandle]:
-    """What the candle of each day says of its trades, over the symbol's whole life."""
-    cursor = await connection.execute(query("day_candles"), {"symbol": symbol})
-    return [DayCandle._make(row) for row in await cursor.fetchall()]
 
 
 async def read_answers(connection: Connection, symbol: str) -> dict[str, list[IdRange]]:

@@ -1,6 +1,8 @@
 """`make bench`: measure on every edition found and write the tables of docs/performance.md.
 
-`python -m tests.benchmarks [--only imports|exchange|live] [--scale 1.0] [--edition plain community] [--dry-run]`
+`python -m tests.benchmarks [--only SECTION ...] [--scale 1.0] [--edition plain community] [--dry-run]`
+
+The sections are imports, reads, growth, exchange and live.
 """
 
 import argparse
@@ -12,12 +14,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.exchange import measure_exchange
+from tests.benchmarks.growth import measure_growth
 from tests.benchmarks.imports import ImportResult, make_files, measure_import
 from tests.benchmarks.live import measure_live
-from tests.benchmarks.reads import ReadResult, measure_reads
+from tests.benchmarks.read_market import make_archives
+from tests.benchmarks.reads import measure_reads
 from tests.benchmarks.servers import BenchServer, bench_server
 from tests.benchmarks.storage import StorageResult, measure_storage
-from tests.benchmarks.tables import exchange_tables, imports_table, live_tables, reads_table, storage_table
+from tests.benchmarks.tables import (
+    exchange_tables,
+    growth_tables,
+    imports_table,
+    live_tables,
+    reads_tables,
+    storage_table,
+)
 from tests.editions import find_place
 
 PAGE = Path("docs/performance.md")
@@ -81,21 +92,37 @@ def machine(scale: float) -> str:
 
 
 def imports_section(directory: Path, scale: float) -> Measure:
-    """Imports, reads of what they brought, and its size."""
+    """Imports, and the size of what they brought."""
     files = make_files(directory, scale)
 
     def measure(server: BenchServer) -> list[str]:
         imports: list[ImportResult] = []
         storage: list[StorageResult] = []
-        reads: list[ReadResult] = []
         for name, (path, table, rows) in files.items():
             imports.append(measure_import(server, name, path, table, rows))
-            if table == "candles":
-                reads = measure_reads(server)
             if server.edition == "community" and name != "trades, schema A":
                 storage.append(measure_storage(server, table))
-        tables = [imports_table(imports), reads_table(reads)]
+        tables = [imports_table(imports)]
         return [*tables, storage_table(storage)] if storage else tables
+
+    return measure
+
+
+def reads_section(directory: Path, scale: float) -> Measure:
+    """Reads of five years of four pairs."""
+    folders = make_archives(directory, scale)
+
+    def measure(server: BenchServer) -> list[str]:
+        return reads_tables(measure_reads(server, folders, directory / f"{server.edition}-reads", scale))
+
+    return measure
+
+
+def growth_section(directory: Path, scale: float) -> Measure:
+    """The same questions of more and more rows."""
+
+    def measure(server: BenchServer) -> list[str]:
+        return growth_tables(measure_growth(server, scale))
 
     return measure
 
@@ -120,6 +147,8 @@ def live_section(directory: Path, scale: float) -> Measure:
 
 SECTIONS: dict[str, Callable[[Path, float], Measure]] = {
     "imports": imports_section,
+    "reads": reads_section,
+    "growth": growth_section,
     "exchange": exchange_section,
     "live": live_section,
 }

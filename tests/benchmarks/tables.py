@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from tests.benchmarks.exchange import BackfillResult, ExchangeResult, GapResult, PacedResult
+from tests.benchmarks.growth import GrowthResult, spread
 from tests.benchmarks.imports import ImportResult
 from tests.benchmarks.live import FlatOutResult, LiveResult, SteadyResult
 from tests.benchmarks.live_latency import LatencyResult
-from tests.benchmarks.reads import ReadResult
+from tests.benchmarks.questions import QuestionResult, quantile
+from tests.benchmarks.read_api import ApiResult
+from tests.benchmarks.read_frames import BARE, ORM, FrameResult
+from tests.benchmarks.reads import ReadsResult
 from tests.benchmarks.storage import StorageResult
 
 
@@ -25,15 +29,99 @@ def imports_table(results: Iterable[ImportResult]) -> str:
     return _table(head, rows)
 
 
-def reads_table(results: Iterable[ReadResult]) -> str:
-    head = "read", "provider, median", "bare psycopg, median", "ratio", "floor"
+def reads_tables(result: ReadsResult) -> list[str]:
+    return [questions_table(result.questions), frames_table(result.frames), api_table(result.api)]
+
+
+def questions_table(results: Iterable[QuestionResult]) -> str:
+    head = (
+        "read", "provider, p50", "p99", "bare psycopg, p50", "p99", "ratio", "bare psycopg and the view, p50", "aim",
+        "floor",
+    )  # fmt: skip
     rows = (
         (
-            each.name, f"{each.provider_ms:.1f} ms", f"{each.bare_ms:.1f} ms",
-            f"{each.provider_ms / each.bare_ms:.2f}", f"{each.floor_ms} ms",
+            each.name,
+            *(f"{quantile(each.provider_ms, share):.1f} ms" for share in (0.5, 0.99)),
+            *(f"{quantile(each.bare_ms, share):.1f} ms" for share in (0.5, 0.99)),
+            f"{each.ratio:.2f}", f"{quantile(each.view_ms, 0.5):.1f} ms" if each.view_ms else "the same",
+            f"{each.aim_ms} ms", f"{each.floor_ms} ms",
         )
         for each in results
     )  # fmt: skip
+    return _table(head, rows)
+
+
+def frames_table(results: Sequence[FrameResult]) -> str:
+    head = (
+        "minutes of a pair into a frame",
+        "rows",
+        "seconds",
+        "rows/s",
+        "times the bare time",
+        "ORM's time",
+        "peak memory",
+    )
+    known = {each.name: each.seconds for each in results if not each.missing}
+    rows = (
+        (each.name, f"not measured: {each.missing}", *[""] * 5)
+        if each.missing
+        else (
+            each.name + (f" (1/{each.share} of them, counted up)" if each.share > 1 else ""),
+            f"{each.rows:,}", f"{each.seconds:.2f} s", f"{each.rows / each.seconds:,.0f}",
+            f"{each.seconds / known[BARE]:.2f}", f"1/{known[ORM] / each.seconds:.1f}", f"{each.peak_mb:.0f} MB",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def api_table(results: Sequence[ApiResult]) -> str:
+    head = (
+        "1,000 candles",
+        "callers",
+        "answers/s",
+        "of the provider's",
+        "p50",
+        "p99",
+        "times the provider's p99",
+    )
+    alone = {each.callers: each for each in results if each.name == results[0].name}
+    rows = (
+        (
+            each.name, f"{each.callers}", f"{each.rate:,.0f}", f"{each.rate / alone[each.callers].rate:.0%}",
+            f"{quantile(each.milliseconds, 0.5):.1f} ms", f"{each.p99_ms:.1f} ms",
+            f"{each.p99_ms / alone[each.callers].p99_ms:.1f}",
+        )
+        for each in results
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def growth_tables(result: GrowthResult) -> list[str]:
+    largest = result.sizes[-1]
+    plans = [f"{name}, at {largest.rows:,} minutes:\n\n```\n{plan}\n```" for name, plan in result.plans]
+    return [growth_table(result), *plans]
+
+
+def growth_table(result: GrowthResult) -> str:
+    """Medians, and the p99 in parentheses."""
+    head = (
+        "provider",
+        *(f"{each.rows:,} minutes, {_pairs(each.pairs)}" for each in result.sizes),
+        "slowest / fastest",
+    )
+    rows = (
+        (
+            question.name,
+            *(
+                f"{quantile(each.questions[place].provider_ms, 0.5):.1f} ms "
+                f"({quantile(each.questions[place].provider_ms, 0.99):.1f})"
+                for each in result.sizes
+            ),
+            f"{spread(result, place):.2f}",
+        )
+        for place, question in enumerate(result.sizes[0].questions)
+    )
     return _table(head, rows)
 
 

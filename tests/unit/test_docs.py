@@ -24,8 +24,9 @@ IMAGE_BYTES = 200_000
 
 # Words of the documentation that look like variables and are Django's, Python's or the tests'.
 OTHER_NAMES = {
-    "CHANNEL_LAYERS", "DATABASES", "INSTALLED_APPS", "KRAKENDATA", "SWALLOWED_BASES", "TIME_ZONE", "USE_TZ", "X_FILE",
-    "PAIR_INTERVAL", "PAIR_INTERVAL.csv",
+    "CHANNEL_LAYERS", "DATABASES", "DATABASE_ROUTERS", "INSTALLED_APPS", "KRAKENDATA",
+    "SWALLOWED_BASES", "TIME_ZONE", "USE_TZ", "X_FILE",
+    "PAIR_INTERVAL", "PAIR_INTERVAL.csv", "BTC_USD", "ETH_USD", "BENCH_ARCTICDB_PYTHON",
 }  # fmt: skip
 
 
@@ -182,6 +183,18 @@ def test_every_path_named_exists(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for path in re.findall(r"`([\w./-]+(?:/|\.py|\.sql|\.toml|\.md))`", text):
         assert any((folder / path).exists() for folder in (ROOT, ROOT / "krakendata")), path
+
+
+def test_the_tools_are_told_with_the_versions_they_were_proven_with() -> None:
+    rows = rows_of(text_of("how-to/use-with-other-tools.md"))
+    told = {re.sub(r"\[(.+)\]\(.*\)", r"\1", cells[0]): cells[1] for cells in rows[1:]}
+    for path in (ROOT / "tests/interop/requirements").glob("*.in"):
+        name, version = path.read_text(encoding="utf-8").splitlines()[0].split("==")
+        assert told[{"backtesting": "backtesting.py"}.get(name, name)] == version
+    pinned = re.findall(
+        r"^ccxt==(\S+)", (ROOT / "requirements-dev.in").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [told["ccxt"]] == pinned
 
 
 def test_no_picture_is_too_heavy() -> None:

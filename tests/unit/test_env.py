@@ -290,3 +290,22 @@ def test_the_example_file_lists_every_variable() -> None:
     assert [
         name for name in sorted(names) if f"\n{name}=" not in listed and f"\n#{name}=" not in listed
     ] == []
+
+
+def test_there_is_no_replica_unless_one_is_named() -> None:
+    assert env.replica(of()) is None
+
+
+def test_a_replica_is_an_address_of_its_own() -> None:
+    found = env.replica(of(DATABASE_REPLICA_URL=URL.replace("db.example", "replica.example")))
+    assert found is not None
+    assert (found["HOST"], found["PASSWORD"]) == ("replica.example.com", "p@ss")
+
+
+@pytest.mark.parametrize("url", ["embedded:", "mysql://me:secret@host/name", "timescale://me:se/cret@host"])
+def test_a_replica_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(
+        SettingError, match="^DATABASE_REPLICA_URL .*for example DATABASE_REPLICA_URL="
+    ) as refused:
+        env.replica(of(DATABASE_REPLICA_URL=url))
+    assert "cret" not in str(refused.value)

@@ -127,7 +127,7 @@ def replies_shown() -> list[str]:
         replies.feed_state("live", NOW.replace(minute=0)),
         replies.feed_state("silent", NOW.replace(second=56)),
         replies.slow(1001),
-        replies.turned_away("Log in to the admin first and send its session cookie."),
+        replies.turned_away("Log in to the admin first and send its session cookie, or show a token."),
     ]
 
 

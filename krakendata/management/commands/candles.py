@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from krakendata.completeness import completeness
 from krakendata.historical_provider import Candle, Candles
 from krakendata.management.command import MISUSED, DeedCommand, as_json, open_provider, utc_moment
 from krakendata.management.tables import write_table
@@ -14,7 +15,6 @@ PRICES = ("open", "high", "low", "close", "volume")
 # Kraken publishes prices with ten decimals at most; the quotient itself has no end.
 VWAP_DECIMALS = 10
 COLUMNS = ("timestamp", *PRICES, "vwap", "trade_count", "turnover", "first_id", "last_id", "coarse")
-STRETCHES_SHOWN = 5
 
 
 class Command(DeedCommand):
@@ -22,7 +22,9 @@ class Command(DeedCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("symbol", help="in any spelling: BTC/USD, XBT/USD, XBTUSD, XXBTZUSD")
-        parser.add_argument("interval", help="1m 5m 15m 30m 1h 4h 12h 1d 1w")
+        parser.add_argument(
+            "interval", help="1m 5m 15m 30m 1h 4h 12h 1d 1w, or in between: 45m, 2h, 3d, 2w, 1mo"
+        )
         parser.add_argument("--start", type=utc_moment, help="in UTC: 2024-01-31 or 2024-01-31T15:00")
         parser.add_argument("--end", type=utc_moment, help="likewise; the moment itself is out")
         parser.add_argument("--limit", type=int, help="no more than so many, the newest")
@@ -56,7 +58,7 @@ class Command(DeedCommand):
         rows = [_cells(candle) for candle in candles]
         write_table(self.stdout, ("start (UTC)", *PRICES, "vwap", "trades"), rows)
         counted = f"{len(candles)} {candles.interval.name} candles of {candles.symbol}."
-        self.stdout.write(f"\n{counted} {_completeness(candles)}")
+        self.stdout.write(f"\n{counted} {completeness(candles.coverage)}")
 
     def _write_csv(self, candles: Candles) -> None:
         writer = csv.writer(self.stdout, lineterminator="\n")
@@ -89,14 +91,3 @@ def _cells(candle: Candle) -> tuple[str, ...]:
 
 def _plain(value: object) -> object:
     return value if value is None or isinstance(value, int | str) else as_json(value)
-
-
-def _completeness(candles: Candles) -> str:
-    coverage = candles.coverage
-    if coverage.is_proven:
-        return "Every trade of the time is in."
-    if coverage.is_complete:
-        return "Partly from archives without trade ids: provisional."
-    shown = [f"{hole.start:%Y-%m-%d %H:%M} to {hole.end:%Y-%m-%d %H:%M}" for hole in coverage.holes]
-    more = f" and {len(shown) - STRETCHES_SHOWN} more" if len(shown) > STRETCHES_SHOWN else ""
-    return f"Not covered: {', '.join(shown[:STRETCHES_SHOWN])}{more}."

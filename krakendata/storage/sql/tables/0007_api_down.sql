@@ -1,0 +1,2 @@
+DROP INDEX audit_findings_healed;
+DROP TABLE api_tokens;
