@@ -190,7 +190,9 @@ class SyncHistoricalDataProvider:
     ) -> Generator[Candle, None, None]:
         """HistoricalDataProvider.iter_candles."""
         asked = symbol, interval, start, end
-        return self._iterate(lambda: self._provider.iter_candles(*asked, fill=fill, require=require))
+        return self._iterate(
+            lambda: self._provider.iter_candles(*asked, fill=fill, require=require), ITEMS_AT_ONCE
+        )
 
     def stream_candles(
         self,
@@ -232,7 +234,9 @@ class SyncHistoricalDataProvider:
         require: Requirement | None = None,
     ) -> Generator[Trade, None, None]:
         """HistoricalDataProvider.iter_trades."""
-        return self._iterate(lambda: self._provider.iter_trades(symbol, start, end, require=require))
+        return self._iterate(
+            lambda: self._provider.iter_trades(symbol, start, end, require=require), ITEMS_AT_ONCE
+        )
 
     def get_candle_columns(
         self,
@@ -350,7 +354,7 @@ class SyncHistoricalDataProvider:
         return self._connected().run(ask())
 
     def _iterate(
-        self, ask: Callable[[], AsyncGenerator[_Answer, None]], at_once: int = ITEMS_AT_ONCE
+        self, ask: Callable[[], AsyncGenerator[_Answer, None]], at_once: int
     ) -> Generator[_Answer, None, None]:
         loop = self._connected()
         # Asked here and not with the first item, so that a question that makes no sense is refused by the call.

@@ -10,6 +10,7 @@ from decimal import Decimal
 from krakendata.answers import Trades
 from krakendata.gaps import Coverage, Ledger, Stretch, coverage_of
 from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK
+from krakendata.intervals import bucket_of, next_bucket
 from krakendata.storage.queries import (
     Bounds,
     Connection,
@@ -19,12 +20,13 @@ from krakendata.storage.queries import (
     read_trades,
     read_trades_after,
 )
-from krakendata.types import Trade, moment_of, ns_of
+from krakendata.types import INTERVALS, Trade, moment_of, ns_of
 
 __all__ = ["StoredTrades"]
 
 # The newest trades of a busy pair lie in minutes; further back as the candles are looked for.
 FIRST_LOOK_AT_TRADES = timedelta(hours=1)
+MINUTES = INTERVALS["1m"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,14 @@ class StoredTrades:
 
     def part(self, asked: Stretch) -> Stretch:
         """What of `asked` can have trades: no longer than they are kept, and up to the newest."""
-        newest = asked.start if self.bounds.last_ns is None else moment_of(self.bounds.last_ns) + AFTER_LAST
         start = max(asked.start, self.bounds.trades_line)
-        # An archive without ids tells the second, its newest trade lies at the beginning of it.
-        return Stretch(start, max(start, min(asked.end, newest)))
+        return Stretch(start, max(start, min(asked.end, self._end)))
+
+    @property
+    def _end(self) -> datetime:
+        """Where no trade is held any more: the ledger tells the last id's moment, and within its minute an earlier id
+        may be later."""
+        return next_bucket(bucket_of(moment_of(self.bounds.last_ns or 0), MINUTES), MINUTES)
 
     def to_newest(self, asked: Stretch) -> Stretch:
         """`asked`, at least up to the newest trade: the exchange's clock may be ahead of ours."""
@@ -66,7 +72,7 @@ class StoredTrades:
         """The newest `limit` trades since `since` that have ids of the exchange, by id."""
         newest = since if self.bounds.last_ns is None else moment_of(self.bounds.last_ns)
         asked = Stretch(since, max(since, newest + AFTER_LAST))
-        rows = await self._newest_rows(asked, limit) if limit else []
+        rows = await self._newest_rows(Stretch(since, max(since, self._end)), limit) if limit else []
         # Without trades to show, the newest run tells from where new ones go on.
         told = Stretch(max(since, min([newest, *(row[1] for row in rows)])), asked.end)
         coverage, ledger = await self.coverage(told)

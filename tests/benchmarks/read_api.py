@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from krakendata.storage.embedded_redis import start_redis
 from tests.benchmarks.questions import RANGE_CANDLES, STEP_MINUTES, quantile
 from tests.benchmarks.read_market import SYMBOL
 from tests.benchmarks.servers import BenchServer
+from tests.free_ports import free_port
 
 # One caller waits for each answer before it asks again; eight keep a process busy.
 CALLERS = (1, 8)
@@ -137,9 +137,7 @@ def _make_token(server: BenchServer) -> str:
 @contextmanager
 def _served(server: BenchServer, redis_url: str) -> Iterator[str]:
     """One uvicorn with one worker, as `make run` starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",

@@ -11,6 +11,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from krakendata.live.replies import moment_text
+from krakendata.types import ns_of
 from tests.fix_history import History
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -138,13 +139,26 @@ async def test_a_refused_record_that_is_in_after_all_is_sent_again(
         [minute],
     )
     ((refused,),) = await changed.fetchall()
+    moment_ns = ns_of(minute)
+    await database.execute(
+        "WITH run AS (DELETE FROM trade_runs WHERE symbol = 'BTC/USD' RETURNING *) "
+        "INSERT INTO trade_runs "
+        "SELECT symbol, first_id, %(id)s - 1, first_ns, %(ns)s, %(id)s - first_id, source, stored FROM run UNION ALL "
+        "SELECT symbol, %(id)s + 1, last_id, %(ns)s, last_ns, last_id - %(id)s, source, stored FROM run",
+        {"id": refused, "ns": moment_ns},
+    )
     await database.execute(
         "INSERT INTO answered_ids VALUES ('BTC/USD', %s, %s, 'rejected')", [refused, refused]
     )
     kept = await etag(api, asked)
     assert kept is not None
     await database.execute("DELETE FROM answered_ids")
-    assert (await again(api, asked, kept)).status_code == 200
+    await database.execute(
+        "SELECT record_trade_run('BTC/USD', %(id)s, %(id)s, %(ns)s, %(ns)s, 1, 'archive', false, NULL)",
+        {"id": refused, "ns": moment_ns},
+    )
+    response = await again(api, asked, kept)
+    assert (response.status_code, response.json()["coverage"]["holes"]) == (200, [])
 
 
 async def test_a_hole_in_the_ledger_ends_what_was_kept(

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from krakendata.api import rate_limit
 from krakendata.api.rate_limit import RateLimit
-from tests.live_server import OwnRedis, free_port
+from tests.free_ports import free_port
+from tests.live_server import OwnRedis
 
 
 @pytest.fixture

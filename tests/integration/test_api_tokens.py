@@ -40,7 +40,7 @@ def keeper(db: None, client: Client) -> Client:
 def test_a_token_is_shown_once_and_kept_nowhere(keeper: Client) -> None:
     page = keeper.post(reverse(ADD), FORM)
     (token,) = set(re.findall(r"kd_[\w-]{43}", page.content.decode()))
-    assert page.headers["Cache-Control"] == "no-store"
+    assert "no-store" in page.headers["Cache-Control"]
     (made,) = ApiToken.objects.all()
     assert (made.digest, made.owner, made.scopes) == (digest_of(token), "keeper", ["read:candles"])
     for again in (

@@ -15,6 +15,7 @@ from django.db.models import Count, F, Max, Sum
 from django.test.utils import CaptureQueriesContext
 
 from krakendata.models import ROLLUPS, Candle, Candle1h, Candle5m, SyncStatus, Trade
+from krakendata.storage.editions import EDITIONS
 from tests.fix_market import SYMBOL, make_partitions, recent_hour
 
 pytestmark = pytest.mark.django_db
@@ -217,9 +218,12 @@ def test_a_question_about_a_pair_reads_what_it_returns(
 
 
 @pytest.mark.parametrize("model", [Candle5m, ROLLUPS["1d"]], ids=lambda each: each.__name__)
-def test_a_question_about_a_rollup_reads_its_range_alone(model: Any, large: datetime) -> None:
+def test_a_question_about_a_rollup_reads_its_range_alone(model: Any, large: datetime, edition: str) -> None:
+    if EDITIONS[edition].rollups == "tables":
+        # What no refresh has seen yet such a rollup folds whole. Continuous aggregates fold the range asked for.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT refresh_rollups(now())")
     rows = model.objects.for_symbol("XBTUSD").between(large + 40 * WEEK, large + 41 * WEEK)
     assert len(rows)
     read, plan = explained(rows)
-    # A rollup that is behind folds minutes as it is read: of its range, not of the year.
     assert read <= 4 * MINUTES_A_WEEK * 2, plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
@@ -33,12 +33,15 @@ unhurried = settings(
 )
 
 
-@dataclass
 class Known:
     """A market that is written, the provider that reads it, and the truth."""
 
-    provider: HistoricalDataProvider = field(repr=False)
-    truth: Truth = field(repr=False)
+    def __init__(self, seed: int, provider: HistoricalDataProvider, truth: Truth) -> None:
+        self.seed, self.provider, self.truth = seed, provider, truth
+
+    def __repr__(self) -> str:
+        # Hypothesis prints it with each failure.
+        return f"Known({self.seed})"
 
 
 @pytest.fixture(params=range(8), ids=lambda seed: f"market {seed}")
@@ -46,7 +49,7 @@ async def known(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[K
     market = made_market(request.param)
     await write_market(store, market)
     async with HistoricalDataProvider(store.database, clock=lambda: NOW) as provider:
-        yield Known(provider, market.truth())
+        yield Known(request.param, provider, market.truth())
 
 
 @dataclass(frozen=True)

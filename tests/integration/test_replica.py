@@ -14,12 +14,12 @@ from krakendata.db.router import REPLICA, ReplicaRouter, reading_arguments
 from krakendata.models import Candle1h, Pair, SyncRun, SyncStatus, Trade
 from tests.fix_market import make_partitions, recent_hour
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
-@pytest.fixture
-def replica() -> Iterator[None]:
-    """A second way to the same database, called "replica"."""
+@pytest.fixture(autouse=True, scope="module")
+def replica(django_db_setup: None) -> Iterator[None]:
+    """A second way to the same database, called "replica"; known before a test asks which databases there are."""
     connections.databases[REPLICA] = {**connections["default"].settings_dict}
     yield
     connections[REPLICA].close()
@@ -35,12 +35,13 @@ def trade() -> Trade:
     return made
 
 
-def test_without_a_replica_everything_is_where_it_was() -> None:
+def test_without_a_replica_everything_is_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(connections.databases, REPLICA)
     assert router.db_for_read(Trade) == "default"
     assert Trade.objects.all().db == "default"
 
 
-def test_the_series_are_read_from_the_replica(replica: None, trade: Trade) -> None:
+def test_the_series_are_read_from_the_replica(trade: Trade) -> None:
     with (
         CaptureQueriesContext(connections[REPLICA]) as there,
         CaptureQueriesContext(connections["default"]) as here,
@@ -51,18 +52,18 @@ def test_the_series_are_read_from_the_replica(replica: None, trade: Trade) -> No
     assert found._state.db == REPLICA
 
 
-def test_frames_are_read_from_the_replica(replica: None, trade: Trade) -> None:
+def test_frames_are_read_from_the_replica(trade: Trade) -> None:
     with CaptureQueriesContext(connections["default"]) as here:
         assert Trade.objects.for_symbol("XBTUSD").to_polars().height == 1
     assert not len(here)
 
 
-def test_everything_else_is_read_where_it_is_written(replica: None) -> None:
+def test_everything_else_is_read_where_it_is_written() -> None:
     for model in (Pair, SyncRun, SyncStatus):
         assert router.db_for_read(model) == "default"
 
 
-def test_what_was_read_there_is_written_here(replica: None, trade: Trade) -> None:
+def test_what_was_read_there_is_written_here(trade: Trade) -> None:
     found = Trade.objects.get(pk=trade.pk)
     with CaptureQueriesContext(connections[REPLICA]) as there:
         found.side = "sell"
@@ -72,13 +73,13 @@ def test_what_was_read_there_is_written_here(replica: None, trade: Trade) -> Non
     assert not len(there)
 
 
-def test_a_transaction_sees_its_own_writes(replica: None, trade: Trade) -> None:
+def test_a_transaction_sees_its_own_writes(trade: Trade) -> None:
     with transaction.atomic():
         Trade.objects.filter(pk=trade.pk).update(side="sell")
         assert Trade.objects.get(pk=trade.pk).side == "sell"
 
 
-def test_nothing_is_migrated_there(replica: None) -> None:
+def test_nothing_is_migrated_there() -> None:
     assert ReplicaRouter().allow_migrate(REPLICA, "krakendata") is False
     assert ReplicaRouter().allow_migrate("default", "krakendata") is None
     told = StringIO()
@@ -86,7 +87,7 @@ def test_nothing_is_migrated_there(replica: None) -> None:
     assert "No migrations to apply" in told.getvalue()
 
 
-def test_the_api_reads_from_the_replica(replica: None) -> None:
+def test_the_api_reads_from_the_replica() -> None:
     connections.databases[REPLICA]["HOST"] = "replica.example.com"
     try:
         assert reading_arguments()["host"] == "replica.example.com"
@@ -94,7 +95,7 @@ def test_the_api_reads_from_the_replica(replica: None) -> None:
         connections.databases[REPLICA]["HOST"] = connections["default"].settings_dict["HOST"]
 
 
-def test_rows_of_the_two_addresses_may_be_related(replica: None) -> None:
+def test_rows_of_the_two_addresses_may_be_related() -> None:
     here, there = SyncRun(), SyncRun()
     here._state.db, there._state.db = "default", REPLICA
     assert ReplicaRouter().allow_relation(here, there) is True

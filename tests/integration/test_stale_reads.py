@@ -50,14 +50,15 @@ async def test_a_late_trade_shows_at_once_in_what_is_proven(
     late = every[123]
     await write_trades(store, [trade for trade in every if trade is not late])
     await store.refresh(NOW)
-    before = await provider.get_candles(SYMBOL, name, START, every[-1].timestamp)
+    asked = SYMBOL, name, FENCE - DAY, every[-1].timestamp
+    before = await provider.get_candles(*asked, include_open=True)
     await write_trades(store, [late])
-    found = await provider.get_candles(SYMBOL, name, START, every[-1].timestamp)
+    found = await provider.get_candles(*asked, include_open=True)
     assert sum(candle.trade_count for candle in found) == sum(candle.trade_count for candle in before) + 1
     assert all(candle.last_id - candle.first_id + 1 == candle.trade_count for candle in found)  # type: ignore[operator]
     assert not found.coverage.holes or found.coverage.holes[0].start > late.timestamp
     await store.refresh(NOW)
-    assert list(await provider.get_candles(SYMBOL, name, START, every[-1].timestamp)) == list(found)
+    assert list(await provider.get_candles(*asked, include_open=True)) == list(found)
 
 
 @pytest.mark.parametrize("interval", ROLLUPS, ids=lambda interval: interval.name)

@@ -376,7 +376,7 @@ ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
 SELECT coalesce(max(id), 0) FROM audit_findings WHERE symbol = %(symbol)s AND healed
 
 -- name: rows_described
--- For the names and types of what a queryset selects; {rows} is its statement.
+-- For the names and types of what a queryset, whose statement `rows` is, selects.
 SELECT * FROM ({rows}) rows LIMIT 0
 
 -- name: rows_copied
