@@ -232,7 +232,7 @@ async def test_a_database_that_went_away_is_503_and_found_again(
     with served.server.installation.connect() as connection:
         connection.autocommit = True
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
             "AND pid <> pg_backend_pid()"
         )
     response = await client.get("health")

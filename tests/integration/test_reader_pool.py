@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -49,6 +50,23 @@ async def test_a_connection_that_the_server_has_closed_is_not_lent(pool: Pool, s
     pids = set(await asyncio.gather(backend_of(pool), backend_of(pool)))
     await store.fetch("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::integer[]) pid", list(pids))
     assert not pids & set(await asyncio.gather(backend_of(pool), backend_of(pool)))
+
+
+async def test_one_caller_does_not_wait_for_ten_dead_connections(store: Store) -> None:
+    pool = await Pool(store.database, 2, 10, is_reader=True).open()
+    try:
+        pids: set[int] = set()
+        async with AsyncExitStack() as lent:
+            for _ in range(10):
+                connection = await lent.enter_async_context(pool.connection())
+                pids.add(connection.info.backend_pid)
+        await store.fetch("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::integer[]) pid", list(pids))
+        # With the library's pauses it took half a minute.
+        async with asyncio.timeout(15):
+            assert await backend_of(pool) not in pids
+        assert len(pids) == 10
+    finally:
+        await pool.close()
 
 
 async def test_another_reader_sees_the_state_of_a_snapshot(pool: Pool, store: Store) -> None:
