@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -41,7 +42,9 @@ def ask(tool: str, folder: Path) -> Any:
 def run(tool: str, program: str, *arguments: str, folder: Path) -> str:
     """What a program of the tool's environment prints."""
     command = [str(_environment_of(tool) / "bin" / program), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    # So wide that no table breaks a cell into two lines.
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
