@@ -68,7 +68,11 @@ def measure_frames(server: BenchServer, directory: Path, years: Stretch) -> list
         share = ORM_SHARE if way == "orm_polars" else 1
         part = Stretch(years.start, years.start + (years.end - years.start) / share)
         results.append(_measure(name, _command(way, part, directory), environment, share))
-    return [*results, _measure_arcticdb(directory, environment)]
+    results.append(_measure_arcticdb(directory, environment))
+    rows = {each.rows for each in results if each.rows and each.share == 1}
+    if len(rows) > 1:
+        raise AssertionError(f"The ways read different rows: {rows}")
+    return results
 
 
 def _measure_arcticdb(directory: Path, environment: Mapping[str, str]) -> FrameResult:

@@ -26,6 +26,10 @@ SETTINGS = {
 }
 
 
+# Settings of a shell that would have another database read, or other limits hold.
+NOT_TAKEN = ("DATABASE_", "API_", "LIVE_", "POOL_M")
+
+
 @dataclass(frozen=True)
 class BenchServer:
     """One running server; `scheme` tells Django the edition."""
@@ -41,8 +45,9 @@ class BenchServer:
 
     def environment(self, database: str, **settings: str) -> dict[str, str]:
         """What manage.py needs; nothing is folded away, and no policy interferes. `settings` are further ones."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(NOT_TAKEN)}
         return {
-            **os.environ,
+            **ours,
             "DATABASE_URL": self.url_of(database),
             "SECRET_KEY": "for benchmarks only",
             "REDIS_URL": "redis://localhost:6379/0",
