@@ -28,8 +28,8 @@ from krakendata.types import Candle
 
 INTERVAL = "1h"
 FAST, SLOW = 50, 200
-# What Kraken takes of small orders.
-FEE = Decimal("0.0026")
+# What Kraken takes of small orders that take from the book.
+FEE = Decimal("0.0040")
 START_MONEY = Decimal(10_000)
 # Wealth is multiplied once a trade: rounded alike everywhere, far below a cent.
 MONEY = Context(prec=34, rounding=ROUND_HALF_EVEN)
@@ -130,7 +130,7 @@ def main() -> None:
     result = backtest(warmup, candles)
     print(f"{result.candles:,} candles, {result.trades} trades.")
     print(f"{START_MONEY} became {result.money:.2f}; bought and held it were {result.bought_and_held:.2f}.")
-    if not candles.coverage.is_proven:
+    if not (warmup.coverage.is_proven and candles.coverage.is_proven):
         print("Not every candle is proven: `manage.py coverage` tells which.")
     if arguments.manifest:
         arguments.manifest.write_text(manifest_of(warmup, candles).to_json() + "\n", encoding="utf-8")

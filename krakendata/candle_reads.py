@@ -10,7 +10,7 @@ from decimal import Decimal
 from krakendata.answers import Candles
 from krakendata.filling import Fill, breaks_of, quiet_stretches
 from krakendata.gaps import Coverage, Ledger, Stretch, coverage_of
-from krakendata.held_candles import held_range, read_newest
+from krakendata.held_candles import held_end, held_range, read_newest
 from krakendata.intervals import base_of, bucket_of
 from krakendata.storage.editions import Edition
 from krakendata.storage.queries import Bounds, Connection, Row, read_ledger, read_selection
@@ -41,7 +41,7 @@ class StoredCandles:
         if held is None:
             return Stretch(asked.end, asked.end)
         start = max(asked.start, held.start)
-        end = asked.end if fill != "none" else min(asked.end, held.end)
+        end = asked.end if fill != "none" else min(asked.end, held_end(self.interval, self.bounds))
         return Stretch(start, max(start, end))
 
     async def answer(self, asked: Stretch, closed: datetime, limit: int | None, fill: Fill) -> Candles:
@@ -61,9 +61,12 @@ class StoredCandles:
     async def coverage(self, asked: Stretch) -> tuple[Coverage, Ledger]:
         """How complete the time is, and the ledger that says so. Minutes are not stored below the fence."""
         ledger = await read_ledger(self.connection, self.symbol, asked)
-        base = base_of(self.interval)
-        kept_from = self.bounds.fence if base.parent is None else None
-        return coverage_of(asked, ledger, base.minutes, kept_from), ledger
+        return coverage_of(asked, ledger, base_of(self.interval).minutes, self.kept_from), ledger
+
+    @property
+    def kept_from(self) -> datetime | None:
+        """Before this what is asked for is stored no longer; None: it is kept for ever."""
+        return self.bounds.fence if base_of(self.interval).parent is None else None
 
     async def rows(self, part: Stretch, fill: Fill = "none", limit: int | None = None) -> Sequence[Row]:
         """The candles that start in `part`, oldest first; with `limit` the newest of them."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 
+from krakendata.candle_reads import StoredCandles
 from krakendata.candles import bucket_start
 from krakendata.errors import StorageError
 from krakendata.gaps import Coverage, Stretch, coverage_of
-from krakendata.held_candles import held_part, read_newest, read_up_to_date
+from krakendata.held_candles import read_up_to_date
 from krakendata.intervals import base_of
 from krakendata.storage.pool import Pool
-from krakendata.storage.queries import Bounds, Connection, Row, read_bounds, read_candles, read_ledger
+from krakendata.storage.queries import Bounds, Connection, read_bounds, read_ledger
 from krakendata.stream_progress import StreamedCandle, StreamProgress, widened
-from krakendata.types import Candle, Interval
+from krakendata.types import EPOCH, Candle, Interval
 
 __all__ = ["PATIENCE", "CandleStream"]
 
@@ -31,18 +32,14 @@ PATIENCE = timedelta(seconds=60)
 # A restart takes seconds, an update minutes. Thrown dice keep many streams from coming back at one moment.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 
-# So much of the history is folded from its minutes: 43,200, a quarter of a second. Half a year took two seconds.
-# Before that the rollups answer, as they do get_candles.
-FOLDED = timedelta(days=30)
-
-Find = Callable[[Connection], Awaitable[tuple[str, Bounds]]]
+Find = Callable[[Connection], Awaitable[StoredCandles]]
 
 
 class CandleStream:
     """One stream of one symbol's candles.
 
-    `connected` gives the pool or raises NotConnectedError; `find` gives the symbol and its bounds, or raises
-    UnknownSymbol. A connection is borrowed for a look and given back before anything is handed out.
+    `connected` gives the pool or raises NotConnectedError; `find` gives the stored series, or raises UnknownSymbol.
+    A connection is borrowed for a look and given back before anything is handed out.
     """
 
     def __init__(
@@ -101,7 +98,8 @@ class CandleStream:
         now = self._clock()
         closed = bucket_start(now, self._interval.minutes)
         async with self._connected().connection() as connection:
-            _, bounds = await self._find(connection)
+            series = await self._find(connection)
+            bounds = series.bounds
             if not self._history:
                 self._progress = StreamProgress(self._interval, closed, self._patience)
                 return []
@@ -111,7 +109,7 @@ class CandleStream:
             progress = StreamProgress(self._interval, surely, self._patience)
             coverage = await self._read_coverage(connection, Stretch(surely, closed), bounds)
             reached = progress.reach(now, coverage)
-            candles = await self._read_history(connection, reached, bounds)
+            candles = await self._read_history(series, reached)
             start = candles[0].timestamp if candles else reached
             progress.position = start
             coverage = await self._read_coverage(connection, Stretch(start, reached), bounds)
@@ -143,20 +141,10 @@ class CandleStream:
         passed = progress.go_on(reached, coverage, candles)
         return [*late, *passed, *(each for candle in forming for each in progress.form(candle))]
 
-    async def _read_history(self, connection: Connection, end: datetime, bounds: Bounds) -> list[Candle]:
-        """The newest `history` candles before `end`, oldest first."""
-        asked = Stretch(datetime.min.replace(tzinfo=end.tzinfo), end)
-        held = held_part(self._interval, bounds, asked)
-
-        async def look(stretch: Stretch, most: int) -> Sequence[Row]:
-            return await read_candles(connection, self._interval, self._symbol, stretch, most)
-
-        rows = await read_newest(look, self._interval, held, self._history)
-        if not rows:
-            return []
-        stretch = Stretch(Candle.from_row(rows[0]).timestamp, end)
-        folded_from = max(bounds.fence, bucket_start(end - FOLDED, self._interval.minutes))
-        return (await self._read(connection, stretch, folded_from))[-self._history :]
+    async def _read_history(self, series: StoredCandles, end: datetime) -> list[Candle]:
+        """The newest `history` candles before `end`, oldest first, as get_latest_candles gives them."""
+        part = series.part(Stretch(EPOCH, end))
+        return [Candle.from_row(row) for row in await series.newest_rows(part, "none", self._history)]
 
     async def _read(self, connection: Connection, stretch: Stretch, folded_from: datetime) -> list[Candle]:
         rows = await read_up_to_date(connection, self._interval, self._symbol, stretch, folded_from)

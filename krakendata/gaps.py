@@ -20,6 +20,7 @@ from typing import NamedTuple
 from krakendata.types import NS_PER_SECOND, moment_of
 
 __all__ = [
+    "SETTLED",
     "CandleRun",
     "Coverage",
     "Edge",
@@ -37,6 +38,10 @@ __all__ = [
 # Id 1 is a pair's first trade: before it there is nothing to miss.
 FIRST_TRADE_ID = 1
 BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+# Ids are the order of trades and times are not (kraken-facts 1.3): a trade may bear a time a little before the one that
+# precedes it by id. What has a neighbourhood of so much that is proven too has room for no such trade.
+SETTLED = timedelta(seconds=1)
 
 
 class Stretch(NamedTuple):

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from krakendata.gaps import Stretch
+from krakendata.gaps import SETTLED, Stretch
 from krakendata.intervals import base_of, bucket_of, first_bucket, longest
 from krakendata.storage.queries import Bounds, Connection, Row, read_candles, read_folded_candles
-from krakendata.types import Interval, moment_of
+from krakendata.types import EPOCH, Interval, moment_of
 
-__all__ = ["held_part", "held_range", "read_newest", "read_up_to_date"]
+__all__ = ["held_end", "held_range", "read_newest", "read_up_to_date"]
 
 # The newest n candles of a busy pair lie in n buckets, and a few more. Where trades are rarer, each further
 # look goes this many times as far back: at most five from 200 minutes to the beginning.
@@ -30,13 +30,11 @@ def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
     return found if found.start < found.end else None
 
 
-def held_part(interval: Interval, bounds: Bounds, asked: Stretch) -> Stretch:
-    """What of `asked` can have rows at all: every query is bounded by the data, at both ends."""
-    held = held_range(interval, bounds)
-    if held is None:
-        return Stretch(asked.end, asked.end)
-    start = max(asked.start, held.start)
-    return Stretch(start, max(start, min(asked.end, held.end)))
+def held_end(interval: Interval, bounds: Bounds) -> datetime:
+    """Behind every bucket that may have a row: the last id's moment, and a little later."""
+    ends = [moment_of(bounds.last_ns) + SETTLED] if bounds.last_ns is not None else []
+    ends += [bounds.last_end] if bounds.last_end is not None else []
+    return first_bucket(max(ends), interval) if ends else EPOCH
 
 
 async def read_newest(

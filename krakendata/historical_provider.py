@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Self
@@ -21,7 +23,7 @@ from krakendata.columns.reading import (
     trade_pieces,
 )
 from krakendata.columns.tables import CandleColumns, TradeColumns
-from krakendata.errors import IncompleteData, NotConnectedError, NotEnoughCandles
+from krakendata.errors import IncompleteData, NotConnectedError, NotEnoughCandles, UnknownSymbol
 from krakendata.fields import KRAKEN_OPENED_NS
 from krakendata.filling import Fill, checked_fill
 from krakendata.gaps import Coverage, Stretch
@@ -34,17 +36,23 @@ from krakendata.storage.columns import Digest, read_candle_digest, read_trade_di
 from krakendata.storage.editions import Edition
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE, Pool
 from krakendata.storage.queries import Bounds, Connection, read_bounds, read_pairs
-from krakendata.storage.stale import read_edition
+from krakendata.storage.sessions import read_edition
 from krakendata.stream_progress import StreamedCandle
 from krakendata.symbol_lookup import find_symbol
 from krakendata.trade_reads import StoredTrades
-from krakendata.types import Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
+from krakendata.types import EPOCH, Candle, Interval, Symbols, Trade, interval_of, moment_of, ns_of
 
 __all__ = ["Candle", "Candles", "HistoricalDataProvider", "Holding", "StreamedCandle", "Trades"]
 
 # Where a question without a start begins.
 KRAKEN_OPENED = moment_of(KRAKEN_OPENED_NS)
 MINUTE, DAY = interval_of("1m"), interval_of("1d")
+# A name that nobody knows has the list of pairs read again, no more often than so.
+PAIRS_SECONDS = 60.0
+# A piece of columns comes as one text, of which the database makes no more than a gigabyte.
+MOST_ROWS = 1_000_000
+# The ledger counts nanoseconds since 1970 in 64 bits, which last until 2262.
+END_OF_NANOSECONDS = datetime(2262, 1, 1, tzinfo=UTC)
 # The feed and its ledger are so far behind at most: a warm-up waits for what has only just closed, looking so often.
 FEED_BEHIND = timedelta(seconds=10)
 LOOK_AGAIN = timedelta(seconds=1)
@@ -91,21 +99,26 @@ class HistoricalDataProvider:
         self._clock = clock
         self._pool: Pool | None = None
         self._edition: Edition | None = None
+        self._connecting = asyncio.Lock()
+        # None where the pairs were given.
+        self._pairs_read_at: float | None = None
 
     async def connect(self) -> None:
         """Open the pool and read the list of pairs; once connected, do nothing."""
-        if self._pool is not None:
-            return
-        pool = await Pool(self._database, *self._sizes, is_reader=True).open()
-        try:
-            async with pool.connection() as connection:
-                self._edition = await read_edition(connection)
-                if self._symbols is None:
-                    self._symbols = Symbols(await read_pairs(connection))
-        except BaseException:
-            await pool.close()
-            raise
-        self._pool = pool
+        async with self._connecting:
+            if self._pool is not None:
+                return
+            pool = await Pool(self._database, *self._sizes, is_reader=True).open()
+            try:
+                async with pool.connection() as connection:
+                    self._edition = await read_edition(connection)
+                    if self._symbols is None:
+                        self._symbols = Symbols(await read_pairs(connection))
+                        self._pairs_read_at = time.monotonic()
+            except BaseException:
+                await pool.close()
+                raise
+            self._pool = pool
 
     async def close(self) -> None:
         """Close the pool; connect() opens another."""
@@ -297,7 +310,7 @@ class HistoricalDataProvider:
             raise ValueError(f"patience is {patience}; it has to be at least 0.")
         stream = CandleStream(
             self._connected,
-            lambda connection: self._find(connection, symbol, wanted),
+            lambda connection: self._series(connection, symbol, wanted),
             name,
             wanted,
             self._clock,
@@ -338,7 +351,7 @@ class HistoricalDataProvider:
         pool = self._connected()
         if n < 0:
             raise ValueError(f"n is {n}; it cannot be negative.")
-        since = KRAKEN_OPENED if start is None else moment_of(ns_of(start))
+        since, _ = _checked_range(start, None)
         async with pool.connection() as connection:
             return await (await self._trades(connection, symbol)).newest(since, n)
 
@@ -381,7 +394,7 @@ class HistoricalDataProvider:
         """The candles of get_candles as columns, without an object per cell: for Arrow, Polars, pandas, NumPy.
 
         `columns` names those wanted, the time always among them; fewer are faster. Numbers are float64, with `exact`
-        decimal128(38, 18); NotExact where one has more digits.
+        decimal128(38, 18); NotExact where one has more digits. `is_forming` marks the last row of `include_open`.
         """
         pool, wanted = self._connected(), any_interval_of(interval)
         checked_requirement(require)
@@ -392,7 +405,8 @@ class HistoricalDataProvider:
                 await self._series(connection, symbol, wanted), asked, mode, schema
             )
         _check(found, closed, require)
-        return found
+        times = found.table["timestamp"]
+        return replace(found, is_forming=bool(len(times)) and times[-1].as_py() >= closed)
 
     def iter_candle_columns(
         self,
@@ -409,8 +423,8 @@ class HistoricalDataProvider:
     ) -> AsyncGenerator[CandleColumns, None]:
         """The closed candles likewise in pieces of up to `rows`, oldest first: bounded memory whatever their number.
 
-        All of one state of the database: a connection is held as long as it runs, and an iterator left early should be
-        closed (contextlib.aclosing). The coverages of the pieces make up that of the whole.
+        Each piece is of one state of the database, and no connection is held while it is handed out. The coverages of
+        the pieces make up that of the whole.
         """
         self._connected()
         wanted = any_interval_of(interval)
@@ -537,8 +551,8 @@ class HistoricalDataProvider:
         Days that touch [start, end), none left out, not before anything is known of the symbol unless `start` is.
         """
         life = Stretch(KRAKEN_OPENED, self._clock())
-        since = None if start is None else moment_of(ns_of(start))
-        until = None if end is None else moment_of(ns_of(end))
+        first, until = _checked_range(start, end)
+        since = None if start is None else first
         async with self._connected().connection() as connection:
             found = await read_certificate(await self._series(connection, symbol, DAY), life, since)
         return found.between(since, until)
@@ -554,20 +568,18 @@ class HistoricalDataProvider:
         self, interval: Interval, start: datetime | None, end: datetime | None, include_open: bool
     ) -> tuple[Stretch, datetime]:
         """Whole buckets: those that start in [start, end), up to the one that is forming now; and where that starts."""
-        if start is not None and end is not None and start > end:
-            raise ValueError(f"start ({start}) is after end ({end}).")
+        start, end = _checked_range(start, end)
         forming = bucket_of(self._clock(), interval)
         stop = next_bucket(forming, interval) if include_open else forming
-        last = stop if end is None else min(first_bucket(end, interval), stop)
-        first = first_bucket(start or KRAKEN_OPENED, interval)
+        last = stop if end is None or end >= stop else first_bucket(end, interval)
+        first = last if start >= last else first_bucket(start, interval)
         return Stretch(min(first, last), last), forming
 
     def _asked_time(self, start: datetime | None, end: datetime | None) -> Stretch:
         """The time in which trades are asked for; without an end, up to now."""
-        if start is not None and end is not None and start > end:
-            raise ValueError(f"start ({start}) is after end ({end}).")
-        last = moment_of(ns_of(end or self._clock()))
-        return Stretch(min(moment_of(ns_of(start or KRAKEN_OPENED)), last), last)
+        start, end = _checked_range(start, end)
+        last = moment_of(ns_of(self._clock())) if end is None else end
+        return Stretch(min(start, last), last)
 
     async def _answer(
         self,
@@ -597,7 +609,28 @@ class HistoricalDataProvider:
         return StoredTrades(connection, *await self._find(connection, name, MINUTE))
 
     async def _find(self, connection: Connection, name: str, interval: Interval) -> tuple[str, Bounds]:
-        return await find_symbol(connection, self.symbols, name, interval)
+        try:
+            return await find_symbol(connection, self.symbols, name, interval)
+        except UnknownSymbol:
+            if self._pairs_read_at is None or time.monotonic() < self._pairs_read_at + PAIRS_SECONDS:
+                raise
+            # The exchange may have listed it since.
+            self._pairs_read_at = time.monotonic()
+            self._symbols = Symbols(await read_pairs(connection))
+            return await find_symbol(connection, self._symbols, name, interval)
+
+
+def _checked_range(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime | None]:
+    """Both in UTC and of a time that nanoseconds can tell; naive times and a start after the end raise ValueError."""
+    first = KRAKEN_OPENED if start is None else moment_of(ns_of(start))
+    last = None if end is None else moment_of(ns_of(end))
+    if start is not None and last is not None and first > last:
+        raise ValueError(f"start ({start}) is after end ({end}).")
+    return _tellable(first), None if last is None else _tellable(last)
+
+
+def _tellable(moment: datetime) -> datetime:
+    return min(max(moment, EPOCH), END_OF_NANOSECONDS)
 
 
 def _check(found: Candles | CandleColumns, closed: datetime, require: Requirement | None) -> None:
@@ -608,8 +641,8 @@ def _check(found: Candles | CandleColumns, closed: datetime, require: Requiremen
 
 
 def _checked_rows(rows: int) -> int:
-    if rows < 1:
-        raise ValueError(f"rows is {rows}; it has to be at least 1.")
+    if not 1 <= rows <= MOST_ROWS:
+        raise ValueError(f"rows is {rows}; it has to be from 1 to {MOST_ROWS:,}.")
     return rows
 
 

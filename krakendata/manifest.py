@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -111,11 +111,15 @@ class Manifest:
 
 
 def reading_of(symbol: str, interval: str, candles: Iterable[Candle], coverage: Coverage) -> Reading:
-    """Remember one answer: candles, oldest first, of `coverage.asked`; they are gone through once."""
+    """Remember one answer: candles, oldest first, of `coverage.asked`; they are gone through once.
+
+    Those that `fill` has made up are left out: they follow from the others.
+    """
     months: list[Month] = []
     first_id: int | None = None
     last_id: int | None = None
-    for month, group in groupby(candles, key=lambda candle: f"{candle.timestamp.astimezone(UTC):%Y-%m}"):
+    told = (candle for candle in candles if not candle.is_synthetic)
+    for month, group in groupby(told, key=lambda candle: f"{candle.timestamp.astimezone(UTC):%Y-%m}"):
         digest, count = sha256(), 0
         for candle in group:
             digest.update(_line(candle))
@@ -125,6 +129,18 @@ def reading_of(symbol: str, interval: str, candles: Iterable[Candle], coverage: 
                 last_id = candle.last_id
         months.append(Month(month, count, digest.hexdigest()))
     return Reading(symbol, interval, coverage.asked, tuple(months), first_id, last_id, coverage)
+
+
+def joined(readings: Sequence[Reading]) -> Reading:
+    """The readings of months that follow one another as the one that they make up."""
+    firsts = [each.first_id for each in readings if each.first_id is not None]
+    lasts = [each.last_id for each in readings if each.last_id is not None]
+    return replace(
+        readings[0],
+        months=tuple(month for each in readings for month in each.months),
+        first_id=firsts[0] if firsts else None,
+        last_id=lasts[-1] if lasts else None,
+    )
 
 
 def changes(then: Reading, now: Reading) -> list[Change]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from krakendata.errors import StorageUnavailable
 from krakendata.storage.pool import Pool
 from krakendata.storage.queries import Connection, export_snapshot
 
@@ -36,11 +37,16 @@ async def answer_together(
             answers[place] = await job(one)
 
     async def help_out() -> None:
-        async with pool.connection(snapshot) as one:
-            task = asyncio.current_task()
-            if task is not None and waiting:
-                busy.add(task)
-            await work(one)
+        task = asyncio.current_task()
+        try:
+            async with pool.connection(snapshot) as one:
+                if task is not None and waiting:
+                    busy.add(task)
+                await work(one)
+        except StorageUnavailable:
+            # Without a connection it leaves the work to the others; what fails once it works is theirs to know.
+            if task in busy:
+                raise
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -16,14 +16,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from krakendata.candles import bucket_start
-from krakendata.gaps import Coverage, Stretch
+from krakendata.gaps import SETTLED, Coverage, Stretch
 from krakendata.types import Candle, Interval
 
-__all__ = ["SETTLED", "StreamProgress", "StreamedCandle", "widened"]
-
-# Ids are the order of trades and times are not (kraken-facts 1.3): a trade may bear a time a little before the one that
-# precedes it by id. A bucket whose neighbourhood is proven too has room for no such trade.
-SETTLED = timedelta(seconds=1)
+__all__ = ["StreamProgress", "StreamedCandle", "widened"]
 
 # So many buckets are read at once, and so many in doubt kept in mind: a week of minutes, a few megabytes.
 BUCKETS_AT_ONCE = 10_000

@@ -370,8 +370,9 @@ class _LoopThread:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._pid = os.getpid()
-        # Nothing is handed to a loop that is about to stop: nobody would answer.
-        self._handing = threading.Lock()
+        # Nothing is handed to a loop that is about to stop: nobody would answer. A thread takes it twice where a
+        # forgotten iterator is collected while it hands something over: closing that one is handed over too.
+        self._handing = threading.RLock()
         self._is_stopped = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="krakendata reader", daemon=True)
         self._thread.start()

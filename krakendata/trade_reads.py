@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from krakendata.answers import Trades
-from krakendata.gaps import Coverage, Ledger, Stretch, coverage_of
+from krakendata.gaps import SETTLED, Coverage, Ledger, Stretch, coverage_of
 from krakendata.held_candles import AFTER_LAST, FURTHER_LOOK
 from krakendata.intervals import bucket_of, next_bucket
 from krakendata.storage.queries import (
@@ -44,9 +44,13 @@ class StoredTrades:
 
     @property
     def _end(self) -> datetime:
-        """Where no trade is held any more: the ledger tells the last id's moment, and within its minute an earlier id
-        may be later."""
-        return next_bucket(bucket_of(moment_of(self.bounds.last_ns or 0), MINUTES), MINUTES)
+        """Where no trade is held any more: the ledger tells the last id's moment, and an earlier id may be later."""
+        return next_bucket(bucket_of(moment_of(self.bounds.last_ns or 0) + SETTLED, MINUTES), MINUTES)
+
+    @property
+    def kept_from(self) -> datetime:
+        """Before this trades are stored no longer."""
+        return self.bounds.trades_line
 
     def to_newest(self, asked: Stretch) -> Stretch:
         """`asked`, at least up to the newest trade: the exchange's clock may be ahead of ours."""
@@ -83,7 +87,7 @@ class StoredTrades:
         """How complete the stored trades of a time are: candles prove none, and what is no longer stored is a hole."""
         ledger = await read_ledger(self.connection, self.symbol, asked)
         told = replace(ledger, candle_runs=())
-        return coverage_of(asked, told, kept_from=self.bounds.trades_line), ledger
+        return coverage_of(asked, told, kept_from=self.kept_from), ledger
 
     async def _newest_rows(self, held: Stretch, limit: int) -> Sequence[Row]:
         rows: list[Row] = []

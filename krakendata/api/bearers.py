@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from django.db.models import Q
 from django.utils import timezone
 
+from krakendata.api.connections import connections
 from krakendata.api.tokens import digest_of, is_token
 from krakendata.models import ApiToken
 
@@ -48,7 +49,8 @@ async def find_token(token: str) -> Caller | None:
     believed = _BELIEVED.get(digest)
     if believed is not None and now < believed[1]:
         return believed[0]
-    caller: Caller | None = await database_sync_to_async(_read_token)(digest)
+    async with connections().lookups:
+        caller: Caller | None = await database_sync_to_async(_read_token)(digest)
     if caller is None:
         _BELIEVED.pop(digest, None)
         return None

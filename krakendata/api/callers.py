@@ -79,10 +79,11 @@ async def _caller_by_session(request: HttpRequest) -> Caller | None:
     """The staff of the admin; None for anybody else, and in a project without sessions."""
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or not hasattr(request, "auser"):
         return None
-    user = await request.auser()
-    if not user.is_staff:
-        return None
-    scopes = await database_sync_to_async(_scopes_of)(user)
+    async with connections().lookups:
+        user = await request.auser()
+        if not user.is_staff:
+            return None
+        scopes = await database_sync_to_async(_scopes_of)(user)
     return Caller(f"user:{user.pk}", scopes)
 
 

@@ -27,11 +27,24 @@ PROBLEMS = {
 }
 
 
+PROBLEM_HEADERS = {
+    "Retry-After": ((429, 503), "In how many seconds to ask again."),
+    "WWW-Authenticate": ((401,), "That a bearer's token is wanted."),
+}
+
+
 class DescribedAPI(NinjaAPI):
-    """Ninja's API, whose description tells problems under their media type."""
+    """Ninja's API, whose description tells problems under their media type; it is made once."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._described: dict[str, Any] = {}
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
         """The description; problems are application/problem+json, and say for how long to wait where they do."""
+        key = str(sorted(kwargs.items()))
+        if key in self._described:
+            return self._described[key]
         schema = super().get_openapi_schema(**kwargs)
         for methods in schema["paths"].values():
             for operation in methods.values():
@@ -39,6 +52,12 @@ class DescribedAPI(NinjaAPI):
                     if int(status) >= 400:
                         told["content"] = {PROBLEM_TYPE: told["content"].pop("application/json")}
                         told["description"] = PROBLEMS.get(int(status), told["description"])
+                        told["headers"] = {
+                            name: _header(text)
+                            for name, (statuses, text) in PROBLEM_HEADERS.items()
+                            if int(status) in statuses
+                        }
+        self._described[key] = schema
         return schema
 
 
@@ -68,7 +87,9 @@ def in_every_form(model: str) -> dict[str, Any]:
                 "content": {Format.CSV.value: {"schema": {"type": "string"}}, Format.ARROW.value: binary},
                 "headers": {
                     "Link": _header('Where the next page is: <…>; rel="next". Not there on the last page.'),
-                    "ETag": _header("There where nothing but retention can change the answer any more."),
+                    "ETag": _header(
+                        "There where the answer is final; retention, a late record and an audit end it."
+                    ),
                     "Krakendata-Coverage": _header(
                         "proven, provisional or holes, as coverage.state says in JSON."
                     ),

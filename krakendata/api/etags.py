@@ -2,9 +2,9 @@
 
 What is proven and closed does not change: the ids are the exchange's own, and all are in. Three things can change the
 answer after all, and all of them are in the tag or looked at before it is believed: retention, which leaves the time
-unproven; a refused record that is taken in later, which changes the answered ids; an audit that heals, which leaves a
-finding. Rows that do not hold every id of the ledger's (`are_whole`) get no tag to begin with: they were damaged, and
-will be mended. What is provisional, forming or unproven has no tag and is never kept.
+unproven; a refused record that is taken in later, which changes the answered ids; an audit, whose findings, healed or
+not, end what was kept. Rows that do not hold every id of the ledger's (`are_whole`) get no tag to begin with: they were
+damaged, and will be mended. What is provisional, forming or unproven has no tag and is never kept.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def are_whole(spans: Sequence[IdSpan], ledger: Ledger) -> bool:
     )
 
 
-def etag_of(question: Sequence[object], edge: datetime, ledger: Ledger, healed: int) -> str:
+def etag_of(question: Sequence[object], edge: datetime, ledger: Ledger, finding: int) -> str:
     """The ETag of an answer to `question` (all that its bytes depend on) that reaches to `edge`.
 
-    `healed` is the newest finding of an audit that was healed. The edge stands in the tag: whoever shows the tag again
+    `finding` is the number of an audit's newest one. The edge stands in the tag: whoever shows the tag again
     tells with it how far the answer reached.
     """
-    facts = [FORM, *map(str, question), str(edge), ledger.answered_ids, healed]
+    facts = [FORM, *map(str, question), str(edge), ledger.answered_ids, finding]
     digest = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]
     return f'"{ns_of(edge) // 1000:x}-{digest}"'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,16 +12,15 @@ from krakendata.api.cursors import Cursor
 from krakendata.api.etags import IdSpan, are_whole, edge_of, etag_of
 from krakendata.api.questions import CandleQuestion, CoverageQuestion, TradeQuestion
 from krakendata.candle_reads import StoredCandles
-from krakendata.gaps import Coverage, Ledger, Stretch
+from krakendata.gaps import SETTLED, Coverage, Ledger, Stretch
 from krakendata.held_candles import FIRST_LOOK, FURTHER_LOOK
 from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.intervals import bucket_of, first_bucket, longest, next_bucket
 from krakendata.storage.queries import (
     LOWEST_ID,
-    Connection,
     Row,
     SyncStatus,
-    read_newest_healed,
+    read_newest_finding,
     read_selection,
     read_sync_status,
     read_trades_after,
@@ -33,14 +32,13 @@ from krakendata.types import EPOCH, Candle, moment_of
 __all__ = ["Page", "PageReader", "Unchanged"]
 
 MICROSECOND = timedelta(microseconds=1)
-CoverageOf = Callable[[Stretch], Awaitable[tuple[Coverage, Ledger]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Rows, oldest first, and how complete they are; `following` is where the next page goes on, None: there is none.
 
-    `etag` is there where nothing but retention can change the page any more.
+    `etag` is there where the page is final (etags.py).
     """
 
     symbol: str
@@ -96,7 +94,7 @@ class PageReader(HistoricalDataProvider):
         async with self._connected().connection() as connection:
             series = await self._series(connection, asked.symbol, asked.interval)
             reach = self._candle_reach(asked, series.symbol, form)
-            if (kept := await _kept(connection, series.symbol, series.coverage, reach, known)) is not None:
+            if (kept := await _kept(series, reach, known)) is not None:
                 return Unchanged(kept)
             rows = await _candle_rows(series, reach, asked.limit + 1)
             following, edge = None, reach.far_edge
@@ -107,8 +105,11 @@ class PageReader(HistoricalDataProvider):
                 following = Cursor(_us_of(last))
             coverage, ledger = await series.coverage(reach.part_to(edge))
             etag = None
-            if coverage.is_proven and reach.is_final_at(edge) and _are_whole_candles(rows, ledger):
-                etag = etag_of(reach.facts, edge, ledger, await read_newest_healed(connection, series.symbol))
+            is_final = reach.is_final_at(edge) and await _is_settled(series, reach.part_to(edge))
+            if is_final and _are_whole_candles(rows, ledger):
+                etag = etag_of(
+                    reach.facts, edge, ledger, await read_newest_finding(connection, series.symbol)
+                )
         return Page(series.symbol, rows, coverage, following, etag)
 
     async def trade_page(
@@ -118,7 +119,7 @@ class PageReader(HistoricalDataProvider):
         async with self._connected().connection() as connection:
             series = await self._trades(connection, asked.symbol)
             reach = self._trade_reach(asked, series, form)
-            if (kept := await _kept(connection, series.symbol, series.coverage, reach, known)) is not None:
+            if (kept := await _kept(series, reach, known)) is not None:
                 return Unchanged(kept)
             rows = await _trade_rows(series, asked, reach)
             following, edge = None, reach.far_edge
@@ -129,8 +130,11 @@ class PageReader(HistoricalDataProvider):
                 following = Cursor(_us_of(last), trade_id)
             coverage, ledger = await series.coverage(reach.part_to(edge))
             etag = None
-            if coverage.is_proven and reach.is_final_at(edge) and _are_whole_trades(rows, ledger):
-                etag = etag_of(reach.facts, edge, ledger, await read_newest_healed(connection, series.symbol))
+            is_final = reach.is_final_at(edge) and await _is_settled(series, reach.part_to(edge))
+            if is_final and _are_whole_trades(rows, ledger):
+                etag = etag_of(
+                    reach.facts, edge, ledger, await read_newest_finding(connection, series.symbol)
+                )
         return Page(series.symbol, rows, coverage, following, etag)
 
     async def coverage_of(self, asked: CoverageQuestion) -> tuple[str, Coverage, dict[str, SyncStatus]]:
@@ -186,9 +190,16 @@ def _facts_of(asked: CandleQuestion | TradeQuestion) -> tuple[object, ...]:
     return asked.start, asked.end, asked.limit, asked.cursor
 
 
-async def _kept(
-    connection: Connection, symbol: str, coverage_of: CoverageOf, reach: _Reach, known: Sequence[str]
-) -> str | None:
+async def _is_settled(series: StoredCandles | StoredTrades, stretch: Stretch) -> bool:
+    """Whether no trade of the time can be missing, not even one that bears a time a little before its predecessor's."""
+    start = stretch.start - SETTLED
+    if series.kept_from is not None and stretch.start >= series.kept_from:
+        start = max(start, series.kept_from)
+    coverage, _ = await series.coverage(Stretch(start, stretch.end + SETTLED))
+    return coverage.is_proven
+
+
+async def _kept(series: StoredCandles | StoredTrades, reach: _Reach, known: Sequence[str]) -> str | None:
     """Which of the ETags an answer would be given again, byte for byte; None: none, or nobody can say."""
     for etag in known:
         edge = edge_of(etag)
@@ -198,9 +209,11 @@ async def _kept(
             or not reach.is_final_at(edge)
         ):
             continue
-        coverage, ledger = await coverage_of(reach.part_to(edge))
-        healed = await read_newest_healed(connection, symbol)
-        if coverage.is_proven and etag == etag_of(reach.facts, edge, ledger, healed):
+        _, ledger = await series.coverage(reach.part_to(edge))
+        found = await read_newest_finding(series.connection, series.symbol)
+        if await _is_settled(series, reach.part_to(edge)) and etag == etag_of(
+            reach.facts, edge, ledger, found
+        ):
             return etag
     return None
 

@@ -31,7 +31,7 @@ from krakendata.api.formats import (
 )
 from krakendata.api.page_reader import Page, PageReader, Unchanged
 from krakendata.api.pairs import read_pairs_page
-from krakendata.api.problems import Problem
+from krakendata.api.problems import Problem, unavailable
 from krakendata.api.questions import (
     DEFAULT_ROWS,
     MAX_ROWS,
@@ -45,10 +45,12 @@ from krakendata.api.tokens import READ_CANDLES, READ_COVERAGE, READ_TRADES
 from krakendata.gaps import Coverage, Stretch
 from krakendata.live.replies import moment_text
 from krakendata.storage.queries import SyncStatus
-from krakendata.types import INTERVALS, is_symbol
+from krakendata.types import INTERVALS, LONGEST_NAME
 
 # A page takes milliseconds; a database that takes so long has something else to do.
 READ_SECONDS = 30.0
+# A balancer wants to know now.
+HEALTH_SECONDS = 2.0
 # A page of holes; who needs all of more than these asks for a part of the time.
 MAX_STRETCHES = 1_000
 ALL_FORMS = tuple(Format)
@@ -202,7 +204,7 @@ async def symbols(
 ) -> HttpResponse:
     """By symbol: the exchange's list, and pairs that are in it no more. Any token may ask this."""
     format_asked(request.headers.get("Accept"), JSON_ALONE)
-    if cursor is not None and not is_symbol(cursor):
+    if cursor is not None and (len(cursor) > LONGEST_NAME or "\0" in cursor):
         raise Problem(400, "bad_cursor", "The cursor is no `next` of a page before.", "cursor")
     rows, following = await database_sync_to_async(read_pairs_page)(cursor or "", limit, tracked=tracked)
     return _json({"symbols": rows, "next": following})
@@ -219,7 +221,11 @@ async def symbols(
 async def health(request: HttpRequest) -> HttpResponse:
     """For balancers and monitors: no token is needed, and it tells nothing else."""
     format_asked(request.headers.get("Accept"), JSON_ALONE)
-    await _read(lambda reader: reader.check())
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            await (await connections().reader()).check()
+    except TimeoutError:
+        raise unavailable() from None
     return _json({"status": "ok", "time": timezone.now()})
 
 

@@ -1,4 +1,4 @@
-"""Columns out of the database in pieces of bounded size, each question of one state of it."""
+"""Columns out of the database in pieces of bounded size, each piece of one state of it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from krakendata.columns.tables import CandleColumns, TradeColumns
 from krakendata.filling import Fill
 from krakendata.gaps import Stretch
 from krakendata.intervals import bucket_starts
-from krakendata.storage.columns import BEFORE_ALL_IDS, read_candle_lines, read_trade_lines
+from krakendata.storage.columns import read_candle_lines, read_trade_lines
 from krakendata.storage.pool import Pool
-from krakendata.storage.queries import Connection
+from krakendata.storage.queries import LOWEST_ID, Connection
 from krakendata.trade_reads import StoredTrades
 from krakendata.types import Interval, moment_of
 
@@ -32,8 +32,9 @@ async def read_candle_columns(
 ) -> CandleColumns:
     """The candles that start in `asked`, whole buckets."""
     coverage, ledger = await stored.coverage(asked)
+    part = stored.part(asked, fill)
     tables = [
-        table async for _, table in _candle_tables(stored, stored.part(asked, fill), fill, schema, ROWS)
+        await _candle_table(stored, window, fill, schema) for window in windows(part, stored.interval, ROWS)
     ]
     return CandleColumns(stored.symbol, coverage, pa.concat_tables(tables), ledger, stored.interval)
 
@@ -47,23 +48,36 @@ async def candle_pieces(
     schema: pa.Schema,
     rows: int,
 ) -> AsyncGenerator[CandleColumns, None]:
-    """The same up to `rows` at a time; the coverages of the pieces make up that of `asked`."""
+    """The same up to `rows` at a time; the coverages of the pieces make up that of `asked`.
+
+    As in series_pages.py a connection is held while a piece is read, never while it is handed out.
+    """
     async with connected().connection() as connection:
         stored = await series(connection)
-        coverage, ledger = await stored.coverage(asked)
+        coverage, _ = await stored.coverage(asked)
         check_coverage(stored.symbol, coverage, require)
-        part, begin = stored.part(asked, fill), asked.start
-        async for window, table in _candle_tables(stored, part, fill, schema, rows):
-            reached = asked.end if window.end == part.end else window.end
-            told = coverage.within(Stretch(begin, reached))
-            yield CandleColumns(stored.symbol, told, table, ledger, stored.interval)
-            begin = reached
+        part = stored.part(asked, fill)
+    begin = asked.start
+    for window in windows(part, stored.interval, rows):
+        reached = asked.end if window.end == part.end else window.end
+        async with connected().connection() as connection:
+            stored = await series(connection)
+            coverage, ledger = await stored.coverage(Stretch(begin, reached))
+            if require is not None:
+                check_coverage(stored.symbol, coverage, require)
+            table = await _candle_table(stored, window, fill, schema)
+        yield CandleColumns(stored.symbol, coverage, table, ledger, stored.interval)
+        begin = reached
 
 
 async def read_trade_columns(stored: StoredTrades, asked: Stretch, schema: pa.Schema) -> TradeColumns:
     """The trades in `asked`, by time and id."""
     coverage, ledger = await stored.coverage(asked)
-    tables = [table async for _, table in _trade_tables(stored, stored.part(asked), schema, ROWS)]
+    part, tables = stored.part(asked), []
+    after: tuple[datetime, int] | None = (part.start, LOWEST_ID)
+    while after is not None:
+        table, after = await _trade_table(stored, after, part.end, schema, ROWS)
+        tables.append(table)
     return TradeColumns(stored.symbol, coverage, pa.concat_tables(tables), ledger)
 
 
@@ -80,13 +94,22 @@ async def trade_pieces(
     async with connected().connection() as connection:
         stored = await series(connection)
         asked = stored.to_newest(asked) if to_newest else asked
-        coverage, ledger = await stored.coverage(asked)
+        coverage, _ = await stored.coverage(asked)
         check_coverage(stored.symbol, coverage, require)
-        part, begin = stored.part(asked), asked.start
-        async for reached, table in _trade_tables(stored, part, schema, rows):
-            end = asked.end if reached is None else reached
-            yield TradeColumns(stored.symbol, coverage.within(Stretch(begin, end)), table, ledger)
-            begin = end
+        part = stored.part(asked)
+    begin, after = asked.start, (part.start, LOWEST_ID)
+    while True:
+        async with connected().connection() as connection:
+            stored = await series(connection)
+            table, following = await _trade_table(stored, after, part.end, schema, rows)
+            reached = asked.end if following is None else following[0]
+            coverage, ledger = await stored.coverage(Stretch(begin, reached))
+            if require is not None:
+                check_coverage(stored.symbol, coverage, require)
+        yield TradeColumns(stored.symbol, coverage, table, ledger)
+        if following is None:
+            return
+        begin, after = reached, following
 
 
 def windows(stretch: Stretch, interval: Interval, rows: int) -> Iterator[Stretch]:
@@ -103,32 +126,25 @@ def windows(stretch: Stretch, interval: Interval, rows: int) -> Iterator[Stretch
         start = end
 
 
-async def _candle_tables(
-    stored: StoredCandles, part: Stretch, fill: Fill, schema: pa.Schema, rows: int
-) -> AsyncGenerator[tuple[Stretch, pa.Table], None]:
-    for window in windows(part, stored.interval, rows):
-        text = None
-        if window.start < window.end:
-            selection = await stored.selection(window, fill)
-            text = (await read_candle_lines(stored.connection, selection, schema.names)).text
-        yield window, await _table(text, schema)
+async def _candle_table(stored: StoredCandles, window: Stretch, fill: Fill, schema: pa.Schema) -> pa.Table:
+    if window.start >= window.end:
+        return schema.empty_table()
+    selection = await stored.selection(window, fill)
+    return await _table((await read_candle_lines(stored.connection, selection, schema.names)).text, schema)
 
 
-async def _trade_tables(
-    stored: StoredTrades, part: Stretch, schema: pa.Schema, rows: int
-) -> AsyncGenerator[tuple[datetime | None, pa.Table], None]:
-    """Each time with how far it reaches; the last one, with all the rest, None."""
+async def _trade_table(
+    stored: StoredTrades, after: tuple[datetime, int], end: datetime, schema: pa.Schema, rows: int
+) -> tuple[pa.Table, tuple[datetime, int] | None]:
+    """The first trades behind a time and an id, and those of the last one; None for these where there are no more."""
     wide = schema if "trade_id" in schema.names else schema.append(pa.field("trade_id", pa.int64()))
-    after = (part.start, BEFORE_ALL_IDS)
-    while True:
-        lines = await read_trade_lines(stored.connection, stored.symbol, after, part.end, rows, wide.names)
-        table = await _table(lines.text, wide)
-        if lines.rows < rows:
-            yield None, table.select(schema.names)
-            return
-        newest = table.slice(rows - 1)
-        after = moment_of(newest["timestamp"][0].value * 1_000), newest["trade_id"][0].as_py()
-        yield after[0], table.select(schema.names)
+    lines = await read_trade_lines(stored.connection, stored.symbol, after, end, rows, wide.names)
+    table = await _table(lines.text, wide)
+    if lines.rows < rows:
+        return table.select(schema.names), None
+    newest = table.slice(rows - 1)
+    following = moment_of(newest["timestamp"][0].value * 1_000), newest["trade_id"][0].as_py()
+    return table.select(schema.names), following
 
 
 async def _table(text: bytes | None, schema: pa.Schema) -> pa.Table:

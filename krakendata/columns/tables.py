@@ -90,9 +90,13 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class CandleColumns(Columns):
-    """Candles in columns: those of `types.Candle`, or as many of them as were asked for, without the symbol."""
+    """Candles in columns: those of `types.Candle`, or as many of them as were asked for, without the symbol.
+
+    `is_forming`: the last row is of a bucket that is not over. There is none unless `include_open` asked for it.
+    """
 
     interval: Interval
+    is_forming: bool = False
 
     @property
     def _what(self) -> str:

@@ -45,12 +45,14 @@ class Form:
 class ExportReport:
     """What an export did, by path within the folder.
 
-    `kept`: retention has dropped some of what these files hold, so that they were left as they are.
+    `kept`: retention has dropped some of what these files hold, so that they were left as they are. Those of them that
+    lack what has come since are `lacking` as well: shorter parts, in another folder, would hold it.
     """
 
     written: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
     rows: int = 0
     bytes: int = 0
 
@@ -143,9 +145,11 @@ class Exporter:
             pair = replace(pair, price_decimals=self._form.price_decimals)
         asked = Stretch(max(held.start, start or held.start), min(held.end, end or held.end))
         found = []
-        for label, whole in parts_of(asked, self._form.by):
+        # Trades are stored for months: a year's file would lose its beginning before it is whole.
+        by = By.MONTH if kind == TRADES and self._form.by is By.YEAR else self._form.by
+        for label, whole in parts_of(asked, by):
             inside = Stretch(max(whole.start, asked.start), min(whole.end, asked.end))
-            is_all = self._form.by is By.ALL
+            is_all = by is By.ALL
             first = start if is_all else max(whole.start, start or whole.start)
             last = end if is_all else min(whole.end, end or whole.end)
             contents = Contents(symbol, kind, label, whole, pair)
@@ -164,6 +168,8 @@ class Exporter:
             self._report.unchanged.append(part.path)
         elif known is not None and is_same and (digest.first is None or known.first < entry.first):
             self._report.kept.append(part.path)
+            if await self._has_newer(part, known):
+                self._report.lacking.append(part.path)
         elif digest.rows:
             manifest.save(part.path, await self._write(part, entry))
             self._report.written.append(part.path)
@@ -209,6 +215,13 @@ class Exporter:
         # A number that JSON readers keep whole is one written as text.
         value = f"{digest.value & (2**64 - 1):016x}"
         return Entry(part.contents.symbol, part.contents.kind, start, end, form, digest.rows, first, value)
+
+    async def _has_newer(self, part: _Part, known: Entry) -> bool:
+        """Whether rows are stored of the time since the file was written."""
+        written = datetime.fromisoformat(known.written)
+        if part.end is not None and part.end <= written:
+            return False
+        return (await self._digest(replace(part, start=written))).rows > 0
 
     async def _digest(self, part: _Part) -> Digest:
         if part.contents.kind == TRADES:

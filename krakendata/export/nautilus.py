@@ -18,7 +18,7 @@ MOST_DECIMALS = 16
 # Its numbers are integers of 128 bits in units of 10^-16: what Arrow's decimals are, under another name.
 RAW = pa.decimal128(38, MOST_DECIMALS)
 BYTES = pa.binary(16)
-UNITS = {"m": "MINUTE", "h": "HOUR", "d": "DAY", "w": "WEEK", "mo": "MONTH"}
+UNITS = {"m": "MINUTE", "h": "HOUR", "d": "DAY", "w": "WEEK"}
 AGGRESSORS = {"buy": 1, "sell": 2}
 NS_PER_US = 1_000
 MICROSECOND = timedelta(microseconds=1)

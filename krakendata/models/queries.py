@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # The newest rows are looked for this far back, and each further look this many times as far: at most five from an
 # hour to the beginning.
 FIRST_LOOK, FURTHER_LOOK = timedelta(hours=1), 16
+# The ledger tells the moment of the highest id, and a lower one may be a little later.
+NEWEST_WITHIN = timedelta(minutes=1)
 # No row is older (the exchange opened in 2011).
 LONGEST_LOOK = timedelta(days=365 * 30)
 
@@ -103,9 +105,15 @@ class SeriesQuerySet(TimescaleQuerySet):
         statuses = SyncStatus.objects.using(self.db).filter(symbol=self._symbol)
         told: datetime | None = statuses.aggregate(newest=Max("newest_timestamp"))["newest"]
         if told is not None:
-            return told
+            return told + NEWEST_WITHIN
         found: datetime | None = self.order_by("-timestamp").values_list("timestamp", flat=True).first()
         return found
+
+    def __or__(self, other: Any) -> Self:
+        """The rows of both, of no one pair any more."""
+        joined: Self = super().__or__(other)
+        joined._symbol = self._symbol if self._symbol == getattr(other, "_symbol", None) else None
+        return joined
 
     def _clone(self) -> Self:
         cloned: Self = super()._clone()

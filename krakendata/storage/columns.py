@@ -24,10 +24,6 @@ class Digest(NamedTuple):
     first: datetime | None
 
 
-# Before any id there is.
-BEFORE_ALL_IDS = -(2**63)
-
-
 class Lines(NamedTuple):
     """So many rows, a line each, without a newline behind the last; None for no rows."""
 

@@ -144,9 +144,9 @@ async def read_trades_before(
     return (await cursor.fetchall())[::-1]
 
 
-async def read_newest_healed(connection: Connection, symbol: str) -> int:
-    """The number of the newest finding of an audit that was healed; 0 without any."""
-    cursor = await connection.execute(query("newest_healed_finding"), {"symbol": symbol})
+async def read_newest_finding(connection: Connection, symbol: str) -> int:
+    """The number of the newest finding of an audit; 0 without any."""
+    cursor = await connection.execute(query("newest_finding"), {"symbol": symbol})
     ((newest,),) = await cursor.fetchall()
     return int(newest)
 

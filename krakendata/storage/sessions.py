@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection
+from psycopg.errors import UndefinedTable
 
+from krakendata.errors import StorageRefused
 from krakendata.storage.conninfo import arguments_from_url
 from krakendata.storage.editions import EDITIONS, Edition
 from krakendata.storage.pool import CONNECT_SECONDS, translated_errors
@@ -26,7 +28,13 @@ async def connect(database: str | Mapping[str, Any]) -> AsyncIterator[AsyncConne
 
 
 async def read_edition(connection: AsyncConnection[Any]) -> Edition:
-    """The edition that the first migration recorded."""
-    cursor = await connection.execute(query("recorded_edition"))
-    row = await cursor.fetchone()
-    return EDITIONS[row[0] if row else "plain"]
+    """The edition as the first migration recorded it; StorageRefused where none has."""
+    try:
+        cursor = await connection.execute(query("recorded_edition"))
+    except UndefinedTable:
+        row = None
+    else:
+        row = await cursor.fetchone()
+    if row is None:
+        raise StorageRefused("The database is not migrated: run manage.py migrate.")
+    return EDITIONS[row[0]]

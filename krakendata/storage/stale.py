@@ -8,28 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from krakendata.errors import StorageRefused
 from krakendata.gaps import Stretch
 from krakendata.intervals import bucket_of, next_bucket
-from krakendata.storage.editions import EDITIONS, Edition
+from krakendata.storage.editions import Edition
 from krakendata.storage.queries import Connection, read_prepared
-from krakendata.storage.sql import query
 from krakendata.types import Interval, moment_of, ns_of
 
-__all__ = ["read_edition", "read_stale", "stale_buckets"]
+__all__ = ["read_stale", "stale_buckets"]
 
 # Each stretch is a part of the statement that has to be planned, some milliseconds; more of them are joined over the
 # shortest distances between them.
 MOST_STRETCHES = 8
-
-
-async def read_edition(connection: Connection) -> Edition:
-    """The edition as the first migration recorded it; StorageRefused where none has."""
-    cursor = await connection.execute(query("recorded_edition"))
-    row = await cursor.fetchone()
-    if row is None:
-        raise StorageRefused("The database is not migrated: run manage.py migrate.")
-    return EDITIONS[row[0]]
 
 
 async def read_stale(

@@ -93,6 +93,7 @@ async def test_the_forming_candle_comes_only_when_asked_for(provider: Historical
     for include in (False, True):
         candles = await provider.get_candles("BTC/USD", "4h", include_open=include)
         columns = await provider.get_candle_columns("BTC/USD", "4h", include_open=include)
+        assert columns.is_forming == (candles.forming is not None) == include
         assert columns.to_polars()["timestamp"][-1] == candles[-1].timestamp
 
 

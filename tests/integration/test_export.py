@@ -25,7 +25,7 @@ from krakendata.export.exporter import LOCK, Exporter, ExportProgress, ExportRep
 from krakendata.export.files import UNFINISHED, Format
 from krakendata.export.layouts import LAYOUTS
 from krakendata.export.parts import By
-from krakendata.historical_provider import HistoricalDataProvider
+from krakendata.historical_provider import HistoricalDataProvider, utc_now
 from krakendata.replay.listing import named_pair
 from krakendata.types import Symbols
 from tests.fix_history import History
@@ -49,7 +49,8 @@ def export(provider: HistoricalDataProvider, tmp_path: Path) -> Export:
 
     async def run(*kinds: str, form: Form = PLAIN, symbol: str = "BTC/USD", **options: Any) -> ExportReport:
         report = options.pop("report", lambda progress: None)
-        exporter = Exporter(options.pop("provider", provider), tmp_path, form, report=report)
+        clock = options.pop("clock", utc_now)
+        exporter = Exporter(options.pop("provider", provider), tmp_path, form, report=report, clock=clock)
         return await exporter.export([symbol], kinds or ["1h"], **options)
 
     return run
@@ -147,8 +148,20 @@ async def test_what_retention_has_dropped_stays_in_the_files(
             "DELETE FROM candles WHERE symbol = 'BTC/USD' AND timestamp < %s", [history.fence + DAY]
         )
     report = await export("1m", form=replace(PLAIN, by=By.ALL))
-    assert (report.written, report.kept) == ([], ["BTC_USD/1m/all.parquet"])
+    assert (report.written, report.kept, report.lacking) == ([], ["BTC_USD/1m/all.parquet"], [])
     assert bytes_of(tmp_path) == before
+
+
+async def test_what_has_come_to_a_file_that_retention_has_cut_is_not_passed_over(
+    export: Export, history: History
+) -> None:
+    await export("1m", form=replace(PLAIN, by=By.ALL), clock=lambda: history.fence + 2 * DAY)
+    async with await AsyncConnection.connect(**history.database, autocommit=True) as other:
+        await other.execute(
+            "DELETE FROM candles WHERE symbol = 'BTC/USD' AND timestamp < %s", [history.fence + DAY]
+        )
+    report = await export("1m", form=replace(PLAIN, by=By.ALL))
+    assert report.kept == report.lacking == ["BTC_USD/1m/all.parquet"]
 
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, asyncio.CancelledError])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,21 @@ from krakendata.errors import (
     IncompleteData,
     NotConnectedError,
     NotEnoughCandles,
+    StorageRefused,
     UnknownInterval,
     UnknownSymbol,
 )
 from krakendata.gaps import Stretch
 from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.shared_snapshot import answer_together
+from krakendata.storage import pool as pool_module
 from krakendata.storage.pool import NETWORK_TIMEOUT, Pool
 from krakendata.storage.queries import Connection
 from krakendata.sync_provider import SyncHistoricalDataProvider
-from krakendata.types import Candle
+from krakendata.types import Candle, Trade, ns_of
 from tests.fix_history import History
-from tests.fix_storage import NOW, Store
-from tests.random_market import SYMBOL, made_market, write_market
+from tests.fix_storage import FENCE, NOW, TRADES_LINE, Store
+from tests.random_market import SYMBOL, made_market, write_market, write_trades
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -305,6 +307,51 @@ async def waits_for_lock(connection: AsyncConnection[tuple[int, ...]]) -> bool:
     return waiting > 0
 
 
+async def test_who_gets_no_connection_leaves_the_work_to_the_others(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "WAIT_SECONDS", 0.2)
+
+    async def slow(connection: Connection) -> int:
+        await asyncio.sleep(0.3)
+        return 1
+
+    pool = await Pool(history.database, 2, 2, is_reader=True).open()
+    try:
+        # Both are lent, the second for longer than a helper waits.
+        async with pool.connection() as main, pool.connection():
+            assert await answer_together(pool, main, [slow] * 3) == [1] * 3
+    finally:
+        await pool.close()
+
+
+async def test_trades_are_not_dropped_under_a_reader(store: Store) -> None:
+    async with HistoricalDataProvider(store.database, clock=lambda: NOW) as provider:
+        await store.connection.execute("SELECT make_partitions('trades', %s, %s)", [TRADES_LINE, NOW])
+        await store.connection.execute("SELECT make_partitions('candles', %s, %s)", [FENCE, NOW])
+        await write_trades(
+            store,
+            [
+                Trade(SYMBOL, n, ns_of(TRADES_LINE + n * HOUR), Decimal(1), Decimal(1), "buy", "limit")
+                for n in range(1, 20)
+            ],
+        )
+        pool = provider._connected()
+        async with pool.connection() as reader:
+            line = await (
+                await reader.execute("SELECT line FROM retention_lines WHERE kind = 'trades'")
+            ).fetchone()
+            moving = asyncio.create_task(store.retain(NOW, trades_days=1, candles_days=0))
+            async with await AsyncConnection.connect(**store.database, autocommit=True) as watching:
+                while not await waits_for_lock(watching):  # noqa: ASYNC110 (the server knows no event)
+                    await asyncio.sleep(0.01)
+            found = await (await reader.execute("SELECT count(*) FROM trades")).fetchone()
+        await moving
+        assert (line, found) == ((TRADES_LINE,), (19,))
+        assert await store.fetch("SELECT count(*) FROM trades") == [0]
+        assert (await provider.get_trades(SYMBOL, TRADES_LINE, NOW)).coverage.holes
+
+
 async def test_an_error_in_one_of_them_is_the_error(history: History) -> None:
     async def fail(connection: Connection) -> int:
         raise ValueError("no answer")
@@ -368,6 +415,50 @@ async def test_trades_behind_their_line_are_a_hole(
     assert (len(found), found.symbol) == (0, "BTC/USD")
     with pytest.raises(IncompleteData):
         await provider.get_trades("BTC/USD", history.start - HOUR, history.start, require="complete")
+
+
+@pytest.mark.parametrize("interval", ["1m", "3d", "2w", "1mo"])
+async def test_times_far_away_are_asked_for_like_others(
+    interval: str, provider: HistoricalDataProvider, history: History
+) -> None:
+    ever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    found = await provider.get_candles("BTC/USD", interval, *ever)
+    assert list(found) == list(await provider.get_candles("BTC/USD", interval))
+    assert not await provider.get_candles("BTC/USD", interval, ever[1] - DAY, ever[1])
+    assert len(await provider.get_trades("BTC/USD", *ever)) == 0
+
+
+async def test_a_naive_time_beside_an_aware_one_is_refused_with_a_sentence(
+    provider: HistoricalDataProvider, history: History
+) -> None:
+    naive = datetime(2024, 1, 1)  # noqa: DTZ001
+    for asked in ((naive, history.now), (history.start, naive)):
+        with pytest.raises(ValueError, match="has no time zone"):
+            await provider.get_candles("BTC/USD", "1h", *asked)
+        with pytest.raises(ValueError, match="has no time zone"):
+            await provider.get_trades("BTC/USD", *asked)
+
+
+async def test_a_pair_that_was_listed_since_is_known(
+    provider: HistoricalDataProvider, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(historical_provider, "PAIRS_SECONDS", 0.0)
+    async with await AsyncConnection.connect(**history.database, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO pairs VALUES ('NEW/USD', 'NEWUSD', 'NEWUSD', 'NEW/USD', '', 'USD', 'online', 1, 8)"
+        )
+    assert len(await provider.get_candles("NEW/USD", "1h")) == 0
+
+
+async def test_an_empty_database_says_what_to_do(history: History) -> None:
+    async with await AsyncConnection.connect(**history.database, autocommit=True) as connection:
+        await connection.execute("CREATE DATABASE not_migrated TEMPLATE template0")
+    try:
+        with pytest.raises(StorageRefused, match="run manage.py migrate"):
+            await HistoricalDataProvider({**history.database, "dbname": "not_migrated"}).connect()
+    finally:
+        async with await AsyncConnection.connect(**history.database, autocommit=True) as connection:
+            await connection.execute("DROP DATABASE not_migrated WITH (FORCE)")
 
 
 async def test_trades_that_make_no_sense_are_refused(

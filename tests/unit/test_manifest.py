@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from krakendata.gaps import Coverage, Stretch
-from krakendata.manifest import Manifest, ManifestError, Reading, changes, reading_of
+from krakendata.manifest import Manifest, ManifestError, Reading, changes, joined, reading_of
 from krakendata.types import Candle
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
@@ -54,6 +54,19 @@ def test_closing_zeros_are_no_change() -> None:
 def test_other_ids_of_the_same_candles_are_no_change() -> None:
     given = [each._replace(first_id=None, last_id=None) for each in CANDLES]
     assert changes(reading(), reading(given)) == []
+
+
+def test_what_was_made_up_is_no_input_of_its_own() -> None:
+    made_up = CANDLES[-1]._replace(
+        timestamp=START + 96 * HOUR, volume=Decimal(0), trade_count=0, first_id=None, last_id=None
+    )
+    assert made_up.is_synthetic
+    assert reading([*CANDLES, made_up]) == reading()
+
+
+def test_months_that_are_read_one_by_one_are_the_whole() -> None:
+    parts = [reading(CANDLES[:48]), reading(CANDLES[48:])]
+    assert joined(parts) == reading()
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from krakendata import stream_progress
 from krakendata.candles import bucket_start
-from krakendata.gaps import CandleRun, Ledger, Stretch, TradeCheck, TradeRun, coverage_of
-from krakendata.stream_progress import SETTLED, StreamedCandle, StreamProgress, widened
+from krakendata.gaps import SETTLED, CandleRun, Ledger, Stretch, TradeCheck, TradeRun, coverage_of
+from krakendata.stream_progress import StreamedCandle, StreamProgress, widened
 from krakendata.types import INTERVALS, Candle, Interval, ns_of
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)

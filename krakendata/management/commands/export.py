@@ -13,7 +13,7 @@ from krakendata.export.files import Format
 from krakendata.export.layouts import LAYOUTS, Layout
 from krakendata.export.nautilus import MOST_DECIMALS
 from krakendata.export.parts import By
-from krakendata.management.command import MISUSED, DeedCommand, open_provider, utc_moment
+from krakendata.management.command import FAILED, MISUSED, DeedCommand, open_provider, utc_moment
 from krakendata.management.progress import ProgressLine
 
 DEFAULT_INTERVAL = "1h"
@@ -45,7 +45,7 @@ class Command(DeedCommand):
         parser.add_argument(
             "--format", choices=list(Format), help="the layout's usual one without (plain: parquet)"
         )
-        parser.add_argument("--by", choices=list(By), help="how long a file is (year)")
+        parser.add_argument("--by", choices=list(By), help="how long a file is (year; of trades a month)")
         parser.add_argument("--columns", metavar="NAME,NAME", help="only these, of the layout plain")
         parser.add_argument(
             "--exact", action="store_true", help="decimals instead of floats, of the layout plain"
@@ -87,6 +87,12 @@ class Command(DeedCommand):
         )
         for path in report.kept:
             self.stdout.write(f"  {path}: left as it is, since retention has dropped some of what it holds")
+        if report.lacking:
+            raise CommandError(
+                f"What has come since is not in {', '.join(report.lacking)}: export it to another folder, "
+                "with --by month or a --start of which everything is still stored.",
+                returncode=FAILED,
+            )
 
 
 def facts_of(report: ExportReport) -> dict[str, Any]:
@@ -95,6 +101,7 @@ def facts_of(report: ExportReport) -> dict[str, Any]:
         "written": report.written,
         "unchanged": report.unchanged,
         "kept": report.kept,
+        "lacking": report.lacking,
         "rows": report.rows,
         "bytes": report.bytes,
     }

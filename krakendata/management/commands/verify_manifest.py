@@ -1,5 +1,6 @@
 """`manage.py verify_manifest FILE…`: whether today's candles are those that a backtest read."""
 
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from django.core.management.base import CommandError, CommandParser
 from krakendata.errors import KrakenDataError
 from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.management.command import FAILED, MISUSED, DeedCommand, open_provider
-from krakendata.manifest import Change, Manifest, ManifestError, Reading, changes, reading_of
+from krakendata.manifest import Change, Manifest, ManifestError, Reading, changes, joined, reading_of
+from krakendata.types import Candle
 
 
 class Command(DeedCommand):
@@ -57,11 +59,19 @@ class Command(DeedCommand):
 
 async def read_again(provider: HistoricalDataProvider, reading: Reading) -> Reading:
     """What the same question is answered today."""
-    candles = await provider.get_candles(
-        reading.symbol, reading.interval, reading.asked.start, reading.asked.end
-    )
-    coverage = candles.coverage.within(reading.asked)
-    return reading_of(candles.symbol, candles.interval.name, candles, coverage)
+    asked = reading.symbol, reading.interval, *reading.asked
+    coverage = (await provider.get_coverage(*asked)).within(reading.asked)
+    candles: list[Candle] = []
+    months: list[Reading] = []
+    # Month by month, as they are remembered: minutes of years would fill the memory.
+    async with aclosing(provider.iter_candles(*asked)) as read:
+        async for candle in read:
+            if candles and f"{candle.timestamp:%Y-%m}" != f"{candles[-1].timestamp:%Y-%m}":
+                months.append(reading_of(reading.symbol, reading.interval, candles, coverage))
+                candles = []
+            candles.append(candle)
+    months.append(reading_of(reading.symbol, reading.interval, candles, coverage))
+    return joined(months)
 
 
 def _loaded(path: Path) -> Manifest:

@@ -372,8 +372,8 @@ WHERE symbol = %(symbol)s AND timestamp >= %(start)s AND timestamp < %(end)s
   AND (timestamp, trade_id) < (%(before)s::timestamptz, %(before_id)s::bigint)
 ORDER BY timestamp DESC, trade_id DESC LIMIT %(limit)s
 
--- name: newest_healed_finding
-SELECT coalesce(max(id), 0) FROM audit_findings WHERE symbol = %(symbol)s AND healed
+-- name: newest_finding
+SELECT coalesce(max(id), 0) FROM audit_findings WHERE symbol = %(symbol)s
 
 -- name: rows_described
 -- For the names and types of what a queryset, whose statement `rows` is, selects.

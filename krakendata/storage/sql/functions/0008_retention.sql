@@ -1,0 +1,20 @@
+-- A partition that is dropped is gone for those too who look at an older state: a reader that had judged by the line of then
+-- would find its trades missing and call them proven. So the trades' line, as the fence, moves while nobody reads; and whoever
+-- moves it gives up after a while instead of making everybody wait behind one long reader: it is tried again.
+-- Moves both lines to where the settings put them (never back) and drops what lies wholly before them.
+CREATE OR REPLACE FUNCTION apply_retention(p_now timestamptz, p_trades_days integer, p_candles_days integer) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
+DECLARE
+    trades_line  constant timestamptz := line_for(p_now, p_trades_days);
+    candles_line constant timestamptz := line_for(p_now, p_candles_days);
+BEGIN
+    PERFORM lock_lines();
+    IF trades_line > (SELECT line FROM retention_lines WHERE kind = 'trades') THEN
+        PERFORM move_trades_line(trades_line);
+        LOCK TABLE retention_lines IN ACCESS EXCLUSIVE MODE;
+    END IF;
+    IF candles_line > candles_fence() THEN
+        PERFORM move_fence(candles_line);
+    END IF;
+    PERFORM drop_partitions(kind, line) FROM retention_lines ORDER BY kind;
+END $$;
