@@ -28,7 +28,6 @@ IS_BEHIND_HTTPS = bool(CSRF_TRUSTED_ORIGINS) and all(
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_HTTPS
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.SecretsHidden"
 
-# Without ninja's own files the page to try the API on would load its scripts from other hosts.
 # Three orders matter: daphne's runserver before staticfiles', unfold before the admin it dresses, and
 # krakendata after django_celery_beat, whose admin pages it registers again.
 INSTALLED_APPS = [
@@ -42,6 +41,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    # Without its own files the page to try the API on would load its scripts from other hosts.
     "ninja",
     "django_celery_beat",
     "krakendata",

@@ -76,4 +76,4 @@ def _read_token(digest: str) -> Caller | None:
         return None
     due = Q(last_used_at=None) | Q(last_used_at__lt=now - WRITTEN_EVERY)
     ApiToken.objects.filter(due, pk=found.pk).update(last_used_at=now)
-    return Caller(f"token:{found.pk}", frozenset(found.scopes), found.requests_per_minute)
+    return Caller(f"token:{found.digest[:16]}", frozenset(found.scopes), found.requests_per_minute)

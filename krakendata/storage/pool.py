@@ -144,6 +144,10 @@ def translated_errors() -> Iterator[None]:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise StorageUnavailable(f"The database is not available: {_sentence(error)}") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
+        raise StorageRefused(
+            f"The database is not migrated, or not to this version: {_sentence(error)}. Run manage.py migrate."
+        ) from error
     except psycopg.Error as error:
         is_about_data = isinstance(error, psycopg.DataError | psycopg.IntegrityError)
         raise StorageRefused(f"The database refused: {_sentence(error)}", is_about_data) from error

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.errors import UndefinedTable
 
 from krakendata.errors import StorageRefused
 from krakendata.storage.conninfo import arguments_from_url
@@ -29,12 +28,8 @@ async def connect(database: str | Mapping[str, Any]) -> AsyncIterator[AsyncConne
 
 async def read_edition(connection: AsyncConnection[Any]) -> Edition:
     """The edition as the first migration recorded it; StorageRefused where none has."""
-    try:
-        cursor = await connection.execute(query("recorded_edition"))
-    except UndefinedTable:
-        row = None
-    else:
-        row = await cursor.fetchone()
+    cursor = await connection.execute(query("recorded_edition"))
+    row = await cursor.fetchone()
     if row is None:
         raise StorageRefused("The database is not migrated: run manage.py migrate.")
     return EDITIONS[row[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -72,3 +73,14 @@ async def test_a_redis_that_goes_and_comes_back(monkeypatch: pytest.MonkeyPatch)
     finally:
         await limit.close()
         redis.stop()
+
+
+async def test_without_redis_each_process_counts_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    limit = RateLimit("redis://127.0.0.1:1/0")
+    with caplog.at_level(logging.WARNING):
+        found = [await limit.draw("token:1", 3) for _ in range(4)]
+    assert [each.remaining for each in found[:3]] == [2, 1, 0]
+    assert found[3].wait > 0
+    assert not (await limit.draw("token:2", 3)).wait
+    assert len([record for record in caplog.records if "Redis is away" in record.message]) == 1
+    await limit.close()

@@ -454,7 +454,7 @@ async def test_an_empty_database_says_what_to_do(history: History) -> None:
     async with await AsyncConnection.connect(**history.database, autocommit=True) as connection:
         await connection.execute("CREATE DATABASE not_migrated TEMPLATE template0")
     try:
-        with pytest.raises(StorageRefused, match="run manage.py migrate"):
+        with pytest.raises(StorageRefused, match=r"Run manage\.py migrate"):
             await HistoricalDataProvider({**history.database, "dbname": "not_migrated"}).connect()
     finally:
         async with await AsyncConnection.connect(**history.database, autocommit=True) as connection:

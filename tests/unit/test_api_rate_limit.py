@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krakendata.api.rate_limit import MINUTE, ROUNDING, RateLimit, draw
+from krakendata.api.rate_limit import MINUTE, ROUNDING, draw
 
 
 @given(st.integers(1, 500), st.lists(st.floats(0, 5), max_size=300))
@@ -48,14 +45,3 @@ def test_who_waits_as_told_is_let_in(per_minute: int) -> None:
     while drawn is None or not drawn.wait:
         full_at, drawn = draw(full_at, 1000.0, per_minute)
     assert not draw(full_at, 1000.0 + drawn.wait + 1e-6, per_minute)[1].wait
-
-
-async def test_without_redis_each_process_counts_by_itself(caplog: pytest.LogCaptureFixture) -> None:
-    limit = RateLimit("redis://127.0.0.1:1/0")
-    with caplog.at_level(logging.WARNING):
-        found = [await limit.draw("token:1", 3) for _ in range(4)]
-    assert [each.remaining for each in found[:3]] == [2, 1, 0]
-    assert found[3].wait > 0
-    assert not (await limit.draw("token:2", 3)).wait
-    assert len([record for record in caplog.records if "Redis is away" in record.message]) == 1
-    await limit.close()
