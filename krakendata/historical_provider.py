@@ -406,7 +406,8 @@ class HistoricalDataProvider:
             )
         _check(found, closed, require)
         times = found.table["timestamp"]
-        return replace(found, is_forming=bool(len(times)) and times[-1].as_py() >= closed)
+        # Arrow makes a datetime by way of pandas, where that is installed.
+        return replace(found, is_forming=bool(len(times)) and moment_of(times[-1].value * 1_000) >= closed)
 
     def iter_candle_columns(
         self,
