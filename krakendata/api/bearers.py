@@ -11,9 +11,8 @@ from channels.db import database_sync_to_async
 from django.db.models import Q
 from django.utils import timezone
 
-from krakendata.api.connections import connections
+from krakendata.api.lookups import lookups
 from krakendata.api.tokens import digest_of, is_token
-from krakendata.models import ApiToken
 
 __all__ = ["Caller", "bearer_of", "find_token", "forget_tokens"]
 
@@ -49,7 +48,7 @@ async def find_token(token: str) -> Caller | None:
     believed = _BELIEVED.get(digest)
     if believed is not None and now < believed[1]:
         return believed[0]
-    async with connections().lookups:
+    async with lookups():
         caller: Caller | None = await database_sync_to_async(_read_token)(digest)
     if caller is None:
         _BELIEVED.pop(digest, None)
@@ -70,6 +69,9 @@ _BELIEVED: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
 
 def _read_token(digest: str) -> Caller | None:
+    # Not before: the feed's program has consumers, and needs no models.
+    from krakendata.models import ApiToken
+
     now = timezone.now()
     found = ApiToken.objects.filter(digest=digest).first()
     if found is None or not found.is_valid_at(now):

@@ -11,6 +11,7 @@ from ninja.security import HttpBearer
 
 from krakendata.api.bearers import Caller, bearer_of, find_token
 from krakendata.api.connections import connections
+from krakendata.api.lookups import lookups
 from krakendata.api.problems import Problem, too_many
 from krakendata.api.tokens import READ_CANDLES, READ_COVERAGE, READ_TRADES
 from krakendata.options import requests_per_minute
@@ -79,7 +80,7 @@ async def _caller_by_session(request: HttpRequest) -> Caller | None:
     """The staff of the admin; None for anybody else, and in a project without sessions."""
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or not hasattr(request, "auser"):
         return None
-    async with connections().lookups:
+    async with lookups():
         user = await request.auser()
         if not user.is_staff:
             return None

@@ -24,7 +24,6 @@ __all__ = ["Connections", "close_connections", "connections"]
 
 # While the database is away each question would wait for it as long as a connection may take.
 AWAY_SECONDS = 2.0
-LOOKUPS = 4
 
 
 class Connections:
@@ -35,9 +34,6 @@ class Connections:
         self._database = database
         self._reader: PageReader | None = None
         self._opening = asyncio.Lock()
-        # Whom a token or a session lets in is looked up so many at a time, each over a connection of its own: strangers
-        # with made-up tokens may not use up those of the database.
-        self.lookups = asyncio.Semaphore(LOOKUPS)
         self._away_until = 0.0
 
     async def reader(self) -> PageReader:
