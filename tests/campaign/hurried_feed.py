@@ -1,12 +1,10 @@
 """`manage.py stream_trades` with shortened waits: the program of a live campaign's processes."""
 
-import os
 from functools import partial
-
-import django
 
 from krakendata.ingest import live
 from krakendata.kraken.websocket import Timing
+from krakendata.management.commands import stream_trades
 from tests.campaign.hurry import hurry
 
 # The exchange says something every second; a socket that does not for so long is dead.
@@ -23,10 +21,6 @@ HURRIED_FEED_PROGRAM = (
 def hurry_feed() -> None:
     """Shorten the waits for the rest of this process."""
     hurry()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
-    from krakendata.management.commands import stream_trades
-
     live.KEEP_SECONDS = KEEP_SECONDS
     replaced = {
         "Timing": partial(Timing, silence=SILENCE_SECONDS),
