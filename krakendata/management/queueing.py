@@ -1,6 +1,8 @@
 """Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -20,10 +22,43 @@ def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
     # The deeds behind the task take half a second to load, which the admin and other commands need not wait for.
     from krakendata.tasks import backfill
 
-    try:
+    with _answering():
         for pair in pairs:
             since = pair.since and pair.since.isoformat()
             backfill.apply_async(args=[pair.symbol, since], retry=False)
+
+
+def queue_backfills_of(symbols: Iterable[str], since: datetime, until: datetime | None) -> None:
+    """Let a worker fetch what is missing of the pairs in a stretch of time (aware UTC); `until` None: up to now.
+
+    Raises QueueAway.
+    """
+    from krakendata.tasks import backfill
+
+    with _answering():
+        for symbol in symbols:
+            arguments = [symbol, since.isoformat(), until and until.isoformat()]
+            backfill.apply_async(args=arguments, retry=False)
+
+
+def queue_audit_of(symbols: Sequence[str], since: datetime, until: datetime, buckets: int) -> None:
+    """Let a worker recompute `buckets` candles of every interval in a stretch of time; the exchange is not asked.
+
+    Raises QueueAway.
+    """
+    from krakendata.tasks import audit
+
+    asked = {"symbols": list(symbols), "buckets": buckets, "exchange": False}
+    with _answering():
+        audit.apply_async(
+            kwargs=asked | {"since": since.isoformat(), "until": until.isoformat()}, retry=False
+        )
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
     except (OperationalError, OSError) as error:
         raise QueueAway(f"The task queue does not answer ({error}).") from error
 
