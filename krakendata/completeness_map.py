@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from krakendata.certificate import TAIL_TOLERANCE, moments_of_answers, with_candles_up_to
-from krakendata.gaps import FIRST_TRADE_ID, IdRange, Ledger, Stretch, coverage_of, islands_of
+from krakendata.gaps import FIRST_TRADE_ID, Coverage, IdRange, Ledger, Stretch, coverage_of, islands_of
 from krakendata.intervals import bucket_of, first_bucket, next_bucket
 from krakendata.types import INTERVALS, Interval, moment_of
 
@@ -114,10 +114,10 @@ def first_trade_of(ledger: Ledger) -> datetime | None:
     return None
 
 
-def judged_until(frame: Frame, ledger: Ledger, now: datetime) -> datetime:
-    """Up to when the frame is judged: the present, or where a tail begins that is too young to be missing."""
-    end = max(frame.start, min(frame.end, now))
-    holes = coverage_of(Stretch(frame.start, end), with_candles_up_to(ledger, frame.step.minutes)).holes
+def judged_until(coverage: Coverage, now: datetime) -> datetime:
+    """Up to when there is something to judge: the end of what was asked, or where a tail begins that is too young to
+    be missing."""
+    holes, end = coverage.holes, coverage.asked.end
     is_fresh = bool(holes) and holes[-1].end == end and now - holes[-1].start <= TAIL_TOLERANCE
     return holes[-1].start if is_fresh else end
 
@@ -125,21 +125,19 @@ def judged_until(frame: Frame, ledger: Ledger, now: datetime) -> datetime:
 def judge_cells(frame: Frame, ledger: Ledger, absent: Iterable[IdRange], now: datetime) -> str:
     """The cells of a frame, a letter each. `ledger`: what it takes to judge the frame; `absent` ids the exchange
     does not have."""
-    until = judged_until(frame, ledger, now)
-    judged = Stretch(frame.start, until)
-    coverage = coverage_of(judged, with_candles_up_to(ledger, frame.step.minutes))
-    first = first_trade_of(ledger)
+    asked = Stretch(frame.start, max(frame.start, min(frame.end, now)))
+    coverage = coverage_of(asked, with_candles_up_to(ledger, frame.step.minutes))
+    until = judged_until(coverage, now)
+    coverage = coverage.within(Stretch(frame.start, until))
     cells = _Cells(frame, until)
     for moment, _ in moments_of_answers(absent, ledger):
         cells.paint(CellState.EXCHANGE_HOLE, Stretch(moment, moment + timedelta.resolution))
-    if first is not None:
+    if (first := first_trade_of(ledger)) is not None:
         cells.paint_before(CellState.BEFORE_LISTING, first)
-    for state, stretches in (
-        (CellState.PROVISIONAL, coverage.provisional),
-        (CellState.MISSING, coverage.holes),
-    ):
-        for stretch in stretches:
-            cells.paint(state, stretch)
+    for stretch in coverage.provisional:
+        cells.paint(CellState.PROVISIONAL, stretch)
+    for stretch in coverage.holes:
+        cells.paint(CellState.MISSING, stretch)
     return cells.letters()
 
 

@@ -8,13 +8,21 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from krakendata.admin.browse import candles, trades
+from krakendata.admin.completeness_map import (
+    completeness_map,
+    map_cells,
+    map_preview,
+    map_runs,
+    map_start,
+)
 from krakendata.admin.live import live
 from krakendata.admin.pages import link
+from krakendata.admin.pair_page import pair_candles, pair_certificate, pair_page
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.status import sync_status
 from krakendata.admin.wording import NOTHING, chip, minute, number, second, size
@@ -45,7 +53,19 @@ class PairAdmin(ReadOnlyAdmin):
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
             ("live/", "krakendata_live", live),
+            ("completeness/", "krakendata_completeness_map", completeness_map),
+            ("completeness/cells/", "krakendata_map_cells", map_cells),
+            ("completeness/preview/", "krakendata_map_preview", map_preview),
+            ("completeness/start/", "krakendata_map_start", map_start),
+            ("completeness/runs/", "krakendata_map_runs", map_runs),
+            ("page/candles/", "krakendata_pair_candles", pair_candles),
+            ("page/certificate/", "krakendata_pair_certificate", pair_certificate),
         )
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        return pair_page(request, object_id)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
         newest = SyncStatus.objects.filter(symbol=OuterRef("symbol"), kind=Kind.TRADES).values(
