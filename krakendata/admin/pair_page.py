@@ -25,6 +25,7 @@ from krakendata.admin.runs import state_of
 from krakendata.admin.wording import NOTHING, ago, chip, duration, marked, minute, number, numeric, second
 from krakendata.answers import Candles
 from krakendata.certificate import Day, DayState
+from krakendata.completeness_map import judged_until
 from krakendata.errors import StorageError, UnknownSymbol
 from krakendata.gaps import Stretch
 from krakendata.intervals import bucket_of, next_bucket
@@ -149,6 +150,10 @@ def candle_page(symbol: str, interval: Interval, before: datetime | None, now: d
     if older is not None and all(candle.is_synthetic for candle in found):
         last = asking.get_candles(symbol, interval.name, end=start, limit=1)
         older = next_bucket(last[0].timestamp, interval) if last else None
+    # The bucket that goes on is judged so far, and a tail that is younger than the tolerance is not missing.
+    asked = found.coverage.asked
+    so_far = found.coverage.within(Stretch(asked.start, max(asked.start, min(asked.end, now))))
+    coverage = so_far.within(Stretch(asked.start, judged_until(so_far, now)))
     return {
         "symbol": found.symbol,
         "interval": interval.name,
@@ -156,8 +161,8 @@ def candle_page(symbol: str, interval: Interval, before: datetime | None, now: d
         "start": _seconds(start),
         "end": _seconds(end),
         "rows": _rows(found),
-        "holes": _stretches(found.coverage.holes),
-        "provisional": _stretches(found.coverage.provisional),
+        "holes": _stretches(coverage.holes),
+        "provisional": _stretches(coverage.provisional),
         "older": None if older is None else older.isoformat(),
     }
 
