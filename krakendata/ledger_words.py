@@ -27,7 +27,7 @@ def ledger_in_words(
         *_held(ledger),
         *_missing(ledger, now),
         *_answered("the exchange itself does not have: it said so twice", absent),
-        *_answered("were refused for a reason that is on record", rejected),
+        *_answered("we refused, for a reason that is on record", rejected),
         *_archives(ledger),
         *_checked(ledger),
     ]
