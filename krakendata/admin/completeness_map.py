@@ -99,6 +99,8 @@ class SelectionForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
+        if any("\0" in name for name in asked.get("symbol", ())):
+            raise forms.ValidationError("A pair's name is text.")
         if len(asked.get("symbol", ())) > PAIRS_PER_PAGE:
             raise forms.ValidationError(f"Choose {PAIRS_PER_PAGE} pairs at most.")
         if {"start", "end"} <= asked.keys() and asked["start"] >= asked["end"]:

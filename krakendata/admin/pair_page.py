@@ -31,7 +31,7 @@ from krakendata.gaps import Stretch
 from krakendata.intervals import bucket_of, next_bucket
 from krakendata.ledger_words import ledger_in_words
 from krakendata.live import SOCKET_PATH
-from krakendata.models import Candle, Pair, RejectedRecord, RetentionLine, SyncRun, SyncStatus
+from krakendata.models import Candle, Pair, RejectedRecord, RetentionLine, SyncRun, SyncStatus, Trade
 from krakendata.types import EPOCH, INTERVALS, Interval, interval_of
 
 # Buckets a page: more than a wide screen shows, in a tenth of a second.
@@ -97,6 +97,9 @@ class PageForm(forms.Form):
 def pair_page(request: HttpRequest, object_id: str) -> HttpResponse:
     """Show the page of a pair that is listed, or of which anything is held."""
     symbol = unquote(object_id)
+    # A character that no text in the database can have.
+    if "\0" in symbol:
+        raise Http404("There is no such pair.")
     pair = Pair.objects.filter(symbol=symbol).first()
     statuses = {status.kind: status for status in SyncStatus.objects.filter(symbol=symbol)}
     if pair is None and not statuses:
@@ -115,6 +118,7 @@ def pair_page(request: HttpRequest, object_id: str) -> HttpResponse:
         facts=FACTS,
         socket_path=SOCKET_PATH,
         may_see_candles=may_view(request, Candle),
+        may_see_trades=may_view(request, Trade),
         may_see_status=may_view(request, SyncStatus),
         ledger=_ledger(symbol, now) if may_view(request, SyncStatus) else None,
         storage=_storage(statuses) if may_view(request, SyncStatus) else None,

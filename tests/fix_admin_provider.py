@@ -1,0 +1,16 @@
+"""The provider of the admin's views, closed after each test: while it is open no test database can be dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_open_provider() -> Iterator[None]:
+    """Close the provider if a view has opened it."""
+    yield
+    from krakendata.admin.reading import close_provider
+
+    close_provider()
