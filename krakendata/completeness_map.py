@@ -130,7 +130,8 @@ def judge_cells(frame: Frame, ledger: Ledger, absent: Iterable[IdRange], now: da
     until = judged_until(coverage, now)
     coverage = coverage.within(Stretch(frame.start, until))
     cells = _Cells(frame, until)
-    for moment, _ in moments_of_answers(absent, ledger):
+    lacking = tuple(absent)
+    for moment, _ in moments_of_answers(lacking, ledger) if lacking else ():
         cells.paint(CellState.EXCHANGE_HOLE, Stretch(moment, moment + timedelta.resolution))
     if (first := first_trade_of(ledger)) is not None:
         cells.paint_before(CellState.BEFORE_LISTING, first)

@@ -29,13 +29,16 @@ from krakendata.admin.wording import duration, number
 from krakendata.backfill_preview import Preview, preview_backfill, seconds_of_calls
 from krakendata.completeness_map import Frame, counts_of, frame_of, judge_cells, run_lengths
 from krakendata.gaps import Stretch
+from krakendata.intervals import bucket_of
 from krakendata.management.queueing import QueueAway, queue_audit_of, queue_backfills_of
 from krakendata.models import Pair, SyncRun, SyncStatus
 from krakendata.options import call_limits
-from krakendata.types import GONE
+from krakendata.types import GONE, interval_of
 
 # As many as fit on a screen without being lines.
 PAIRS_PER_PAGE = 40
+
+DAY = interval_of("1d")
 
 # What the map shows before anybody has zoomed.
 FIRST_SHOWN = timedelta(days=365)
@@ -150,8 +153,9 @@ def map_cells(request: HttpRequest) -> dict[str, Any]:
 
 
 def frame_asked(start: datetime | None, end: datetime | None, oldest: datetime, now: datetime) -> Frame:
-    """The frame to show: what was asked, not before Kraken opened, not wholly ahead, and not too short to see."""
-    until = min(end or now, now + SHORTEST_SHOWN)
+    """The frame to show: what was asked, not before Kraken opened, not beyond today, and not too short to see."""
+    tomorrow = bucket_of(now, DAY) + DAY.length
+    until = min(end or now, tomorrow)
     since = start or max(oldest, until - FIRST_SHOWN)
     since = max(min(since, until - SHORTEST_SHOWN), KRAKEN_OPENED)
     return frame_of(Stretch(since, max(until, since + SHORTEST_SHOWN)))

@@ -151,6 +151,17 @@ def test_the_first_visit_sees_what_is_held_up_to_now(operator: Client, holed: da
     assert found["step"] == "1h"
 
 
+def test_today_is_shown_to_its_end_so_that_the_frame_stays_while_time_goes_on(
+    operator: Client, holed: datetime
+) -> None:
+    today = holed + 6 * DAY
+    asked = {"start": today.isoformat(), "end": (today + 9 * DAY).isoformat()}
+    found = ask(operator, "krakendata_map_cells", **asked)
+    assert (found["step"], found["cells"]) == ("1m", 1440)
+    again = ask(operator, "krakendata_map_cells", start=found["start"], end=found["end"])
+    assert (again["start"], again["end"]) == (found["start"], found["end"])
+
+
 def test_a_page_of_pairs_is_judged_by_one_statement(operator: Client) -> None:
     now = timezone.now()
     for n in range(100):

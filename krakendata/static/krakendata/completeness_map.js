@@ -153,7 +153,7 @@
 
     const go = (start, end, isNew = true) => {
         const oldest = Math.min(seconds(told.oldest), seconds(told.start));
-        const latest = seconds(told.now) + told.step_seconds;
+        const latest = (Math.floor(seconds(told.now) / DAY) + 1) * DAY;
         const width = Math.max(SHORTEST, Math.min(end - start, latest - oldest + DAY));
         const last = Math.min(Math.max(end, start + width), Math.max(latest, oldest + width));
         asked.set("start", iso(last - width));
