@@ -23,6 +23,7 @@
     const TICK_WIDTH = 78;
     const HOUR = 3600;
     const DAY = 24 * HOUR;
+    const YEAR = 365 * DAY;
     const SHORTEST = HOUR;
     const STRETCHES_SHOWN = 200;
     const POLL_SECONDS = 2;
@@ -154,7 +155,7 @@
     const go = (start, end, isNew = true) => {
         const oldest = Math.min(seconds(told.oldest), seconds(told.start));
         const latest = (Math.floor(seconds(told.now) / DAY) + 1) * DAY;
-        const width = Math.max(SHORTEST, Math.min(end - start, latest - oldest + DAY));
+        const width = Math.max(SHORTEST, Math.min(end - start, Math.max(latest - oldest, YEAR) + DAY));
         const last = Math.min(Math.max(end, start + width), Math.max(latest, oldest + width));
         asked.set("start", iso(last - width));
         asked.set("end", iso(last));
