@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,6 @@ import pytest
 def no_open_provider() -> Iterator[None]:
     """Close the provider if a view has opened it."""
     yield
-    from krakendata.admin.reading import close_provider
-
-    close_provider()
+    reading = sys.modules.get("krakendata.admin.reading")
+    if reading is not None:
+        reading.close_provider()
