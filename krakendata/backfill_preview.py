@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from krakendata.certificate import TAIL_TOLERANCE
 from krakendata.gaps import FIRST_TRADE_ID, Gap, Ledger, Stretch, gaps_of, islands_of
 from krakendata.types import NS_PER_SECOND
 
@@ -37,12 +38,16 @@ class Preview:
 
 
 def preview_backfill(ledger: Ledger, asked: Stretch, now: datetime) -> Preview:
-    """The gaps in `asked`, up to `now` (both aware UTC). `ledger`: what it takes to judge `asked`."""
+    """The gaps in `asked`, up to `now` (both aware UTC). `ledger`: what it takes to judge `asked`.
+
+    A tail that is too young to be missing is no gap.
+    """
     end = min(asked.end, now)
     found = [
         (gap, inside)
         for gap in gaps_of(ledger, None, now)
-        if (inside := Stretch(max(gap.stretch.start, asked.start), min(gap.stretch.end, end)))
+        if not _is_fresh(gap, now)
+        and (inside := Stretch(max(gap.stretch.start, asked.start), min(gap.stretch.end, end)))
         and _lasts(inside)
     ]
     numbers = [_missing(gap, inside, ledger) for gap, inside in found]
@@ -62,6 +67,10 @@ def preview_backfill(ledger: Ledger, asked: Stretch, now: datetime) -> Preview:
 def seconds_of_calls(calls: Sequence[int], by_address: float, by_pair: float) -> float:
     """How long so many calls of each pair take side by side: `by_address` and `by_pair` are the seconds between two."""
     return max(sum(calls) * by_address, max(calls, default=0) * by_pair)
+
+
+def _is_fresh(gap: Gap, now: datetime) -> bool:
+    return gap.before is None and now - gap.stretch.start <= TAIL_TOLERANCE
 
 
 def _lasts(stretch: Stretch) -> bool:

@@ -187,13 +187,14 @@ def pair_certificate(request: HttpRequest) -> HttpResponse:
         request,
         "krakendata/admin/pair_certificate.html",
         {
-            "counts": [(*TONES[state], number(count)) for state, count in found.counts.items()],
+            "counts": [(*TONES[state], number(count)) for state, count in found.counts.items() if count],
             "days": number(len(found.days)),
             "ids_before": found.ids_before and number(found.ids_before),
             "symbol": found.symbol,
             "newest": _days(newest, found.symbol),
             "astray": _days(list(reversed(astray[-DAYS_SHOWN:])), found.symbol),
             "astray_count": number(len(astray)),
+            "days_shown": DAYS_SHOWN,
             "is_cut": len(astray) > DAYS_SHOWN,
         },
     )

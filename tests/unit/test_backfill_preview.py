@@ -65,6 +65,12 @@ def test_answers_and_checks_leave_nothing_to_ask() -> None:
     assert preview(ledger, 0, 40).gaps == 0
 
 
+def test_a_tail_of_seconds_is_no_gap() -> None:
+    ledger = Ledger((run(1, 10, 0, 30 - 1 / 3600),))
+    assert preview(ledger, 0, 40).gaps == 0
+    assert preview(Ledger((run(1, 10, 0, 30 - 5 / 60),)), 0, 40).gaps == 1
+
+
 def test_what_lies_outside_the_stretch_is_not_asked_for() -> None:
     ledger = Ledger((run(1, 10, 0, 2), run(13, 20, 3, 10), run(41, 50, 12, 29)))
     assert preview(ledger, 4, 9).gaps == 0
