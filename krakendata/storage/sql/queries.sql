@@ -453,25 +453,25 @@ ORDER BY r.id LIMIT %(limit)s
 
 -- name: dismiss_rejects
 INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
-SELECT id, 'dismissed', %(by)s, %(why)s, %(run)s FROM settle_rejects(%(ids)s::bigint[], 'dismissed') AS id
+SELECT id, 'dismissed', %(by)s::text, %(why)s::text, %(run)s::bigint FROM settle_rejects(%(ids)s::bigint[], 'dismissed') AS id
 RETURNING record_id
 
 -- name: correct_reject
 INSERT INTO reject_decisions (record_id, action, decided_by, why, corrected, run_id)
-SELECT id, 'corrected', %(by)s, %(why)s, %(corrected)s, %(run)s FROM rejected_records
+SELECT id, 'corrected', %(by)s::text, %(why)s::text, %(corrected)s::text, %(run)s::bigint FROM rejected_records
 WHERE id = %(id)s AND state = 'quarantined' FOR UPDATE
 RETURNING record_id
 
 -- name: record_replays
 INSERT INTO reject_decisions (record_id, action, decided_by, why, outcome, trade_id, run_id)
-SELECT id, 'replayed', %(by)s, %(why)s, n.outcome, n.trade_id, %(run)s
+SELECT id, 'replayed', %(by)s::text, %(why)s::text, n.outcome, n.trade_id, %(run)s::bigint
 FROM settle_rejects(%(ids)s::bigint[], 'replayed') AS id
 JOIN unnest(%(ids)s::bigint[], %(outcomes)s::text[], %(trade_ids)s::bigint[]) AS n (record_id, outcome, trade_id) ON n.record_id = id
 RETURNING record_id
 
 -- name: record_refusals
 INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
-SELECT record_id, 'refused', %(by)s, why, %(run)s FROM unnest(%(ids)s::bigint[], %(whys)s::text[]) AS n (record_id, why)
+SELECT record_id, 'refused', %(by)s::text, why, %(run)s::bigint FROM unnest(%(ids)s::bigint[], %(whys)s::text[]) AS n (record_id, why)
 
 -- name: insert_archive_row
 SELECT new_id, outcome FROM insert_archive_row(%(record)s, %(symbol)s, %(ns)s, %(price)s, %(volume)s, %(side)s, %(order_type)s)

@@ -122,6 +122,7 @@ DECLARE
     -- A file that is silent for longer may lack a part (trade_shapes.py).
     longest_silence constant bigint := 24 * 60 * 60000000000;
     highest constant bigint := p_id - ((p_id % 1048576) + 1048576) % 1048576 + 1048575;
+    behind  trade_runs;
 BEGIN
     UPDATE trade_runs SET trades = trades + 1, last_id = last_id + (last_id BETWEEN p_id AND highest)::integer,
                           first_ns = CASE WHEN first_id = p_id THEN p_ns ELSE first_ns END
@@ -130,17 +131,19 @@ BEGIN
         RETURN;
     END IF;
     UPDATE trade_runs SET trades = trades + 1, last_id = p_id, last_ns = p_ns
-    WHERE symbol = p_symbol AND last_id = p_follows AND last_id < p_id AND stored = p_stored AND p_ns - last_ns <= longest_silence
-      AND first_id < 0;
-    IF FOUND THEN
-        RETURN;
+    WHERE symbol = p_symbol AND first_id < 0 AND last_id = p_follows AND last_id < p_id AND stored = p_stored
+      AND p_ns - last_ns <= longest_silence;
+    IF NOT FOUND THEN
+        INSERT INTO trade_runs (symbol, first_id, last_id, first_ns, last_ns, trades, source, stored)
+        VALUES (p_symbol, p_id, p_id, p_ns, p_ns, 1, 'archive without ids', p_stored);
     END IF;
-    UPDATE trade_runs SET trades = trades + 1, first_id = p_id, first_ns = p_ns
-    WHERE symbol = p_symbol AND stored = p_stored AND first_ns - p_ns <= longest_silence
-      AND first_id = (SELECT min(first_id) FROM trade_runs WHERE symbol = p_symbol AND first_id BETWEEN p_id AND -1);
-    IF FOUND THEN
-        RETURN;
+    -- Behind the last row of its file begins another file, if anything: those do not join.
+    IF NOT EXISTS (SELECT FROM import_files f WHERE f.symbol = p_symbol AND f.last_id = p_follows) THEN
+        DELETE FROM trade_runs
+        WHERE symbol = p_symbol AND stored = p_stored AND first_ns - p_ns <= longest_silence
+          AND first_id = (SELECT min(r.first_id) FROM trade_runs r WHERE r.symbol = p_symbol AND r.first_id > p_id AND r.first_id < 0)
+        RETURNING * INTO behind;
+        UPDATE trade_runs SET trades = trades + behind.trades, last_id = behind.last_id, last_ns = behind.last_ns
+        WHERE symbol = p_symbol AND last_id = p_id AND behind.symbol IS NOT NULL;
     END IF;
-    INSERT INTO trade_runs (symbol, first_id, last_id, first_ns, last_ns, trades, source, stored)
-    VALUES (p_symbol, p_id, p_id, p_ns, p_ns, 1, 'archive without ids', p_stored);
 END $$;
