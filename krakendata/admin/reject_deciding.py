@@ -176,11 +176,12 @@ def _history(decisions: Sequence[RejectDecision]) -> Table:
 
 def _tried(request: HttpRequest, kept: KeptReject, text: str) -> tuple[str, str, str]:
     """The text with the fields that were sent, what it would come in as, and why it would not."""
-    known = {each.name for each in fields_of(kept, text)}
+    sent = {name.removeprefix(FIELD): value for name, value in request.POST.items() if name.startswith(FIELD)}
+    # Browsers send line ends in a form of their own: those are no correction.
     values = {
-        name.removeprefix(FIELD): value
-        for name, value in request.POST.items()
-        if name.startswith(FIELD) and name.removeprefix(FIELD) in known
+        each.name: sent[each.name]
+        for each in fields_of(kept, text)
+        if each.name in sent and sent[each.name].splitlines() != each.text.splitlines()
     }
     try:
         text = corrected(kept, text, values)

@@ -154,6 +154,11 @@ class Field:
     text: str
     is_there: bool = True
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether one line does not show it."""
+        return self.name == WHOLE or "\n" in self.text
+
 
 def fields_of(record: KeptReject, text: str) -> list[Field]:
     """The fields of `text` in order, with those that a record of its shape lacks behind them."""
