@@ -28,6 +28,9 @@ from krakendata.validation import Reason, Rejection
 # What a page shows of a group, to see what one decides about.
 RECORDS_SHOWN = 5
 
+# The newest of a record's history: one that is refused each time may have many.
+DECISIONS_SHOWN = 50
+
 # Of a selection by hand: the list reaches no further.
 MOST_SELECTED = 10_000
 
@@ -91,7 +94,7 @@ def permissions_of(request: HttpRequest) -> dict[str, bool]:
 def record_page(request: HttpRequest, object_id: str) -> HttpResponse:
     """Show a record beside its rule, with its fields and its history; do what is asked about it."""
     record = _record(object_id)
-    decisions = list(record.decisions.all())
+    decisions = list(record.decisions.order_by("-id")[:DECISIONS_SHOWN])[::-1]
     kept = kept_reject(record, decisions)
     text = kept.raw if kept.corrected is None else kept.corrected
     verdict, wrong, why = "", "", request.POST.get("why", "").strip()
