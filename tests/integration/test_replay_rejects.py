@@ -24,6 +24,7 @@ from krakendata.ingest.page_walk import Taken
 from krakendata.ingest.page_writer import PageWriter
 from krakendata.ingest.replay_rejects import RejectDeeds, RejectReport
 from krakendata.ingest.writer import BufferLimits, DatabaseWriter
+from krakendata.kraken.archives import ArchiveMember, find_members
 from krakendata.storage.reject_decisions import DecidedMeanwhile, Selection, correct_reject, dismiss_rejects
 from krakendata.storage.writers import Writers
 from krakendata.types import INTERVALS, HistoricalCandle, Trade
@@ -507,3 +508,32 @@ async def test_counts_tell_those_beyond_the_limit_from_those_kept(store: Store, 
     report = await deeds(store).dismiss(Selection(run=None, reason="bad_side"), "noise")
     assert report.dismissed == 7
     assert await counted(store) == (20, 7, 0, 7)
+
+
+async def test_an_import_that_goes_on_behind_a_replayed_row_loses_none(store: Store, tmp_path: Path) -> None:
+    """The row was the last of its second that was in; the next of the file belongs behind it."""
+    spoiled, whole = new_symbols()
+    second = int((NOW - timedelta(hours=2)).timestamp())
+    lines = [f"{second + place // 4},10{place},1" for place in range(8)]
+    broken = [*lines[:2], lines[2].replace("102", "0"), *lines[3:]]
+    path = tmp_path / "broken.csv"
+    await import_lines(store, path, spoiled, broken[:3])
+    report = await deeds(store).replay(EVERYTHING, fields={"price": "102"}, why="a digit lost")
+    assert report.counts.stored == 1
+    # As an import that was stopped there leaves it.
+    write_lines(path, broken)
+    position = sum(len(line) + 1 for line in broken[:3])
+    await store.connection.execute(
+        "UPDATE import_files SET done = false, next_offset = %s, next_line = 4, size = %s, version = %s",
+        [position, path.stat().st_size, member_version(path)],
+    )
+    importer = BulkCSVImporter(store.database, clock=lambda: NOW)
+    assert (await importer.import_directory(path, symbol=spoiled)).counts.read == 5
+    await import_lines(store, tmp_path / "whole.csv", whole, lines)
+    await assert_alike(store, spoiled, whole)
+
+
+def member_version(path: Path) -> str:
+    (member,) = find_members([path])
+    assert isinstance(member, ArchiveMember)
+    return member.version

@@ -112,6 +112,10 @@ BEGIN
     UPDATE rejected_records r SET follows = CASE WHEN r.follows < new_id THEN new_id ELSE r.follows + 1 END
     WHERE r.symbol = p_symbol AND r.follows BETWEEN least(refused.follows, new_id) AND highest
       AND CASE WHEN r.place = refused.place THEN r.line > refused.line ELSE r.follows >= new_id END;
+    -- A file goes on from its last row: from this one, where it came behind it.
+    UPDATE import_files f SET last_id = CASE WHEN f.last_id >= new_id THEN f.last_id + 1 ELSE new_id END
+    WHERE f.symbol = p_symbol
+      AND (f.last_id BETWEEN new_id AND highest OR f.last_id = refused.follows AND (f.done OR f.last_id >= lowest));
     outcome := CASE WHEN is_stored THEN 'stored' ELSE 'folded' END;
 END $$;
 
