@@ -299,10 +299,10 @@ def _asked(request: HttpRequest) -> Selection:
         raise Http404("No such records.")
     if ids:
         return Selection(ids=tuple(map(int, ids)))
-    words = {name: asked.get(name) or None for name in ("source", "reason", "symbol")}
-    if run is None and not any(words.values()):
+    source, reason, symbol = (asked.get(name) or None for name in ("source", "reason", "symbol"))
+    if run is None and source is None and reason is None and symbol is None:
         raise Http404("No records are named.")
-    return Selection(run=int(run) if run else None, **words)
+    return Selection(run=int(run) if run else None, source=source, reason=reason, symbol=symbol)
 
 
 def _waiting(selection: Selection) -> Any:
@@ -358,7 +358,8 @@ def _queue(request: HttpRequest, name: str, selection: Selection, **arguments: A
 def command_for(name: str, selection: Selection) -> str:
     """The command that decides the same here and now."""
     chosen = selection.as_dict()
-    words = [str(each) for each in chosen.pop("ids", [])[:RECORDS_SHOWN]]
+    ids = chosen.pop("ids", [])
+    words = [*map(str, ids[:RECORDS_SHOWN]), *(["…"] if len(ids) > RECORDS_SHOWN else [])]
     words += [f"--{option} {value}" for option, value in chosen.items()]
     why = " --why REASON" if name == "dismiss_rejects" else ""
     return f"manage.py {name} {' '.join(words)} --by NAME{why}"
