@@ -183,6 +183,9 @@ async def _finish(deed: "_Deed", state: str, error: str) -> tuple[str, str]:
     except KrakenDataError as failure:
         state, error = "failed", f"{error}\nThe rollups are not up to date: {failure}".strip()
     try:
+        if state == "done":
+            # Some that were counted were decided meanwhile, or had been refused before this run went on.
+            await deed.writers.set_run_total(deed.run_id, deed.progress.done, deed.progress.done)
         await deed.writers.finish_run(deed.run_id, state, error)
     except KrakenDataError as failure:
         state, error = "failed", error or str(failure)
