@@ -49,6 +49,11 @@ class SyncRun(RowCounts):
         managed = False
         db_table = "sync_runs"
         ordering = ["-id"]
+        permissions = [
+            ("stop_syncrun", "Can stop a run"),
+            ("resume_syncrun", "Can resume a run"),
+            ("edit_schedule", "Can change when tasks run"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
