@@ -25,8 +25,7 @@ class Pace:
 def pace_of(done: int, total: int | None, started: datetime, said: datetime, now: datetime) -> Pace:
     """The pace of a run that is going on: `done` of `total` since `started`, as it `said` last. Times are aware.
 
-    What it has done since it last spoke is not known, so the pace is that up to then, and the time since then is
-    taken off what is left.
+    What it has done since it last spoke is not known, so the pace and what is left are those of that moment.
     """
     worked = said - started
     per_second = done / worked.total_seconds() if done > 0 and worked > timedelta(0) else None
@@ -43,5 +42,4 @@ def pace_of(done: int, total: int | None, started: datetime, said: datetime, now
     seconds = (total - done) / per_second
     if seconds > LONGEST.total_seconds():
         return Pace(per_second, None, "it has hardly moved yet")
-    left = timedelta(seconds=seconds) - max(now - said, timedelta(0))
-    return Pace(per_second, max(left, timedelta(0)))
+    return Pace(per_second, timedelta(seconds=seconds))
