@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 SHORTEST, LONGEST = timedelta(seconds=10), timedelta(days=31)
 # Beat writes what it ran every three minutes; less than thrice that says nothing.
 OVERDUE_INTERVALS, OVERDUE_AFTER = 2, timedelta(minutes=10)
-_EVERY = re.compile(r"([1-9][0-9]{0,5}) ?(s|m|h|d)")
+_EVERY = re.compile(r"([1-9][0-9]{0,6}) ?(s|m|h|d)")
 _AT = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")

@@ -2,7 +2,8 @@
 
 Each has a bucket of tries that fills up evenly, in Redis for every web process. While Redis is away each process
 counts for itself, as the HTTP API does (api/rate_limit.py): a login that nobody can try would be worse. A name's
-bucket is full again once somebody knew the password; an address's is not, or its owner could try others' in between.
+bucket is full again once somebody knew the password. An address gets back that one try and no more, or who has an
+account could try others' in between.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ logger = logging.getLogger(__name__)
 NAME_TRIES, NAME_SECONDS = 10, 600.0
 # An office behind one address.
 ADDRESS_TRIES, ADDRESS_SECONDS = 30, 600.0
+# The same as `LoginLimit._own` has it: one try less until the bucket is full.
+_GIVE_BACK = """
+local now = redis.call('TIME')
+now = now[1] + now[2] / 1000000
+local full_at = tonumber(redis.call('GET', KEYS[1]) or '0') - ARGV[2] / ARGV[1]
+if full_at > now then
+    redis.call('SET', KEYS[1], string.format('%.6f', full_at), 'PX', math.ceil((full_at - now) * 1000))
+else
+    redis.call('DEL', KEYS[1])
+end
+"""
 # What one customer of a provider is given: to count its addresses one by one would be no limit.
 IPV6_PREFIX = 64
 
@@ -115,6 +127,17 @@ class LoginLimit:
             except (RedisError, OSError) as error:
                 self._note_away(error)
 
+    def give_back(self, bucket: Bucket) -> None:
+        """Undo one `take`. Never raises."""
+        with self._lock:
+            if bucket.key in self._own:
+                self._own[bucket.key] -= bucket.seconds / bucket.tries
+        if self._redis and self._clock() >= self._asked_again_at:
+            try:
+                self._redis.eval(_GIVE_BACK, 1, bucket.key, bucket.tries, bucket.seconds)
+            except (RedisError, OSError) as error:
+                self._note_away(error)
+
     def close(self) -> None:
         """Close the connections to Redis."""
         if self._redis:
@@ -154,6 +177,7 @@ def limited_login(request: HttpRequest) -> HttpResponse:
     response = admin.site.login(request)
     if request.user.is_authenticated:
         limit.forget(name)
+        limit.give_back(address)
     return response
 
 

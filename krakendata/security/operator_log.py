@@ -30,6 +30,7 @@ NOT_ACTIONS = frozenset({"login", "logout"})
 # As many rows as anybody reads; of more, how many there were.
 TARGETS_NAMED = 20
 TEXT_CHARACTERS = 500
+NAME_CHARACTERS = 100
 TOKEN = re.compile(re.escape(PREFIX) + r"[\w-]{8,}")
 
 Get = Callable[[HttpRequest], Any]
@@ -85,13 +86,17 @@ def begin(request: HttpRequest) -> OperatorAction | None:
         return None
     if getattr(match.func, "is_not_an_action", False) or not request.user.is_staff:
         return None
+    is_list = name.endswith(LIST)
+    chosen = _chosen(request) if is_list else ""
     noted = OperatorAction(
         who=request.user.get_username(),
-        action=_action(request, name),
-        target=_target(request, name, match.kwargs),
+        action=chosen or name,
+        target=_ticked(request) if is_list else _named(match.kwargs),
         page=_page(request),
     )
     noted.save()
+    # The admin leaves such an action out and shows the list again, which is no failure by its status.
+    noted.is_not_offered = is_list and bool(chosen) and not _is_offered(request, match.func, chosen)
     request.operator_action = noted  # type: ignore[attr-defined]
     return noted
 
@@ -99,7 +104,8 @@ def begin(request: HttpRequest) -> OperatorAction | None:
 def end(request: HttpRequest, noted: OperatorAction, response: HttpResponseBase) -> None:
     """Write down what became of it."""
     noted.status = response.status_code
-    noted.result = result_of(response.status_code)
+    is_refused = getattr(noted, "is_not_offered", False)
+    noted.result = OperatorAction.Result.REFUSED if is_refused else result_of(response.status_code)
     noted.said = hidden(" ".join(_said(request)))[:TEXT_CHARACTERS]
     noted.save(update_fields=["action", "target", "result", "status", "said"])
 
@@ -116,25 +122,30 @@ def hidden(text: str) -> str:
     return TOKEN.sub(f"{PREFIX}…", text)
 
 
-def _action(request: HttpRequest, name: str) -> str:
-    """The action chosen in a list, or the address's name."""
-    chosen = request.POST.get("action", "") if name.endswith(LIST) else ""
-    # What stands in a form is anybody's; the names of actions are Python's.
-    return chosen if chosen.isidentifier() and len(chosen) < 100 else name
+def _chosen(request: HttpRequest) -> str:
+    """The action chosen in a list. What stands in a form is anybody's; the names of actions are Python's."""
+    chosen = request.POST.get("action", "")
+    return chosen if chosen.isidentifier() and len(chosen) < NAME_CHARACTERS else ""
 
 
-def _target(request: HttpRequest, name: str, arguments: dict[str, Any]) -> str:
-    """The rows it is about: those of the address, or those ticked in a list. Other forms are not read: the body of
-    an upload is its page's.
-    """
-    named = ", ".join(str(value) for value in arguments.values())
-    if name.endswith(LIST):
-        chosen = request.POST.getlist("_selected_action")
-        more = f" and {len(chosen) - TARGETS_NAMED} more" if len(chosen) > TARGETS_NAMED else ""
-        named = ", ".join(chosen[:TARGETS_NAMED]) + more
-        if request.POST.get("select_across") == "1":
-            named = "all that the filters show"
-    return hidden(named)[:TEXT_CHARACTERS]
+def _is_offered(request: HttpRequest, view: Any, chosen: str) -> bool:
+    """Whether the list offers the action to the visitor."""
+    page = getattr(view, "model_admin", None)
+    return page is not None and chosen in page.get_actions(request)
+
+
+def _ticked(request: HttpRequest) -> str:
+    """The rows ticked in a list."""
+    if request.POST.get("select_across") == "1":
+        return "all that the filters show"
+    ticked = request.POST.getlist("_selected_action")
+    more = f" and {len(ticked) - TARGETS_NAMED} more" if len(ticked) > TARGETS_NAMED else ""
+    return hidden(", ".join(ticked[:TARGETS_NAMED]) + more)[:TEXT_CHARACTERS]
+
+
+def _named(arguments: dict[str, Any]) -> str:
+    """The rows that the address names. Other forms are not read: the body of an upload is its page's."""
+    return hidden(", ".join(str(value) for value in arguments.values()))[:TEXT_CHARACTERS]
 
 
 def _page(request: HttpRequest) -> str:

@@ -154,6 +154,15 @@ def permission_for(address: str) -> str | None:
     return f"{app}.{verb}_{model}"
 
 
+def permission_to_change(address: str) -> str | None:
+    """The permission to send the address a form (POST); None where nobody may."""
+    owner, _, what = address.rpartition("_")
+    if address in PAGES or address in DEEDS or what != "change":
+        return permission_for(address)
+    app, _, model = owner.rpartition("_")
+    return None if model in LOOKED_AT or model == "apitoken" else f"{app}.change_{model}"
+
+
 def as_markdown() -> str:
     """The table as docs/reference/permissions.md shows it, without a newline at its end."""
     return "\n".join(_lines())
