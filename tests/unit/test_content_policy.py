@@ -59,7 +59,7 @@ def expressions() -> list[str]:
             if text.count("{%") != text.count("%}"):
                 # Cut off by a quotation mark inside a tag.
                 continue
-            named = re.sub(r"\{\{.*?\}\}", "x", text)
+            named = re.sub(r"\{\{.*?\}\}|\{% (?!if|else|endif).*?%\}", "x", text)
             chosen = re.sub(r"\{% if [^%]*%\}([^{]*)(?:\{% else %\}[^{]*)?\{% endif %\}", r"\1", named)
             found.add(re.sub(r"\{%.*?%\}", "x", chosen))
     return sorted(found)
