@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from krakendata.admin import schedules
 from krakendata.admin.pages import Column, Table, deed, link, may_view, page_of, show
@@ -31,6 +31,12 @@ from krakendata.validation import Reason
 RUNS_SHOWN = 10
 # More than these at a time, and the rest is in the list.
 RUNNING_SHOWN = 25
+PERIODS = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "30 days": timedelta(days=30),
+}
 KINDS = ("audit", "backfill", "gap_fill", "import", "live")
 
 TONES = {
@@ -213,6 +219,20 @@ class KindFilter(DropdownFilter):
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
+class StartedFilter(DropdownFilter):
+    """When it began: an index by that time finds them."""
+
+    title = "started"
+    parameter_name = "started"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, f"in the last {name}") for name in PERIODS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        period = PERIODS.get(self.value() or "")
+        return queryset.filter(started_at__gte=timezone.now() - period) if period else queryset
+
+
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     """What runs now, and the list of runs; a run's own page follows it live."""
@@ -222,7 +242,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         *("rows_read", "rate", "rows_rejected"),
     ]
     list_display_links = ["name"]
-    list_filter = [KindFilter, ("state", ChoicesDropdownFilter), ("started_at", RangeDateFilter)]
+    list_filter = [KindFilter, ("state", ChoicesDropdownFilter), StartedFilter]
     sortable_by: list[str] = []
     ordering = ["-id"]
     list_before_template = "krakendata/admin/runs_hint.html"
