@@ -27,7 +27,7 @@ from krakendata.schedule_words import (
 )
 from krakendata.security.operator_log import describe_action
 
-DAY = timedelta(days=1)
+DAY, HALF_A_MINUTE = timedelta(days=1), timedelta(seconds=30)
 # A message that nobody took by then is dropped: the next one is due (config/celery.py).
 EXPIRES_SOONER = timedelta(seconds=5)
 PERIODS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -160,9 +160,11 @@ def next_of(entry: Any, now: datetime) -> str | SafeString:
     if last is not None and as_written(entry) and is_overdue(last, every, now):
         return chip("overdue: is beat running?", "bad")
     # Of what never ran, beat counts from its own start.
-    following = (
-        next_tick(last or now, every, now) if entry.interval else now + entry.schedule.remaining_estimate(now)
-    )
+    tick = next_tick(last or now, every, now) if entry.interval else None
+    following = tick or now + entry.schedule.remaining_estimate(now)
+    if entry.crontab:
+        # A full minute; the schedule looks at a clock of its own, a moment later than ours.
+        following = (following + HALF_A_MINUTE).replace(second=0, microsecond=0)
     return f"in {duration(following - now)}, {second(following)}"
 
 

@@ -91,7 +91,7 @@ def begin(request: HttpRequest) -> OperatorAction | None:
     noted = OperatorAction(
         who=request.user.get_username(),
         action=chosen or name,
-        target=_ticked(request) if is_list else _named(match.kwargs),
+        target=_ticked(request) if is_list else _named(match.captured_kwargs or {}),
         page=_page(request),
     )
     noted.save()

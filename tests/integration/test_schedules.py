@@ -113,7 +113,7 @@ def test_an_operator_switches_off_and_on(log_in: LogIn) -> None:
     assert not entry("audit").enabled
     edit(client, "audit", "04:37")
     assert entry("audit").enabled
-    assert str(entry("audit").crontab.hour) == "4"
+    assert int(entry("audit").crontab.hour) == 4
 
 
 @pytest.mark.parametrize("when", ["soon", "1s", "25:00", "'; DROP TABLE x; --", "<b>5m</b>"])
