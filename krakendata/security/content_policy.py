@@ -6,11 +6,11 @@ The header goes with every answer. What the libraries of the pages would need be
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
@@ -34,8 +34,6 @@ DIRECTIVES = {
 PERMISSIONS_POLICY = ", ".join(
     f"{name}=()" for name in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
 )
-
-HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
 Get = Callable[[HttpRequest], Any]
 
@@ -64,10 +62,12 @@ def content_policy_middleware(get_response: Get) -> Get | Callable[[HttpRequest]
 
 def with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Add the headers that the answer does not have yet."""
-    # What the client calls us; a name that is not ours has been refused by then, and an odd one would break the header.
-    host = request.META.get("HTTP_HOST", "")
-    named = host if HOST.fullmatch(host) else "localhost"
-    response.headers.setdefault(HEADER, policy_for(named, request.is_secure()))
+    try:
+        host = request.get_host()
+    except DisallowedHost:
+        # Refused by then; an odd name is not to get into the header.
+        host = "localhost"
+    response.headers.setdefault(HEADER, policy_for(host, request.is_secure()))
     response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
     return response
 
