@@ -91,6 +91,7 @@ def test_every_expression_of_the_theme_is_understood() -> None:
         ("list.map(each => each + more)", {"list": [1, 2], "more": 1}, [2, 3]),
         ("none?.length", {"none": None}, None),
         ("'x'.constructor", {}, "TypeError"),
+        ("constructor", {}, "TypeError"),
         ("x['con' + 'structor']", {"x": ""}, "TypeError"),
         ("({}).__proto__", {}, "TypeError"),
         ("alert(1", {}, "SyntaxError"),

@@ -279,7 +279,7 @@
                 this.at += 1;
                 return this.constantly(token.value);
             }
-            const name = this.name();
+            const name = member(this.name());
             if (Object.hasOwn(WORDS, name)) {
                 return this.constantly(WORDS[name]);
             }
