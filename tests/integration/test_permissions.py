@@ -51,6 +51,8 @@ pytestmark = pytest.mark.django_db
 
 ROLES: list[str | None] = [None, VIEWER, OPERATOR, ADMINISTRATOR]
 SYMBOL = "BTC/USD"
+# What else than 200 an address answers to who may open it, without arguments.
+ANSWERS: dict[str, int] = {}
 
 
 def addresses(resolver: URLResolver | None = None, is_admin: bool = False) -> Iterator[tuple[str, list[str]]]:
@@ -139,9 +141,15 @@ def test_a_page_opens_for_those_whom_the_table_names(
 ) -> None:
     address = address_of(name, names, rows)
     found = {role: log_in(role).get(address).status_code for role in ROLES}
-    opened = 405 if name in DEEDS and name != "auth_user_password_change" else 200
+    is_deed = name in DEEDS and name != "auth_user_password_change"
+    opened = 405 if is_deed else ANSWERS.get(name, 200)
     may = permission_for(name)
-    assert found == {role: opened if role and role_may(role, may) else 403 for role in ROLES}
+    for role in ROLES:
+        if role and role_may(role, may):
+            assert found[role] == opened, role
+        else:
+            # Some of the deeds look at the method first.
+            assert found[role] == 403 or (is_deed and found[role] == 405), role
 
 
 @pytest.mark.parametrize(("name", "names"), ADDRESSES, ids=NAMES)
