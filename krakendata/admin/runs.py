@@ -31,6 +31,7 @@ from krakendata.validation import Reason
 RUNS_SHOWN = 10
 # More than these at a time, and the rest is in the list.
 RUNNING_SHOWN = 25
+SUBJECT_CHARACTERS = 60
 PERIODS = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -68,6 +69,7 @@ def progress_of(run: SyncRun, may_stop: bool = False) -> dict[str, Any]:
         "stop_address": reverse("admin:krakendata_run_stop", args=[run.pk])
         if may_stop and may_be_stopped(run)
         else None,
+        "subject": Truncator(_subject(run)).chars(SUBJECT_CHARACTERS),
         "stopped_by": run.parameters.get("stopped_by"),
         "state": state_of(run, now),
         "percent": None if fraction is None else f"{fraction * 100:.1f}",
@@ -112,7 +114,7 @@ def running_fragment(request: HttpRequest) -> HttpResponse:
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
     """Have the run's worker stop where nothing is lost."""
     run = _run(pk)
-    describe_action(request, f"run {pk}: {_subject(run)}", "stop_run")
+    describe_action(request, f"run {pk}: {run.kind} {_subject(run)}".rstrip(), "stop_run")
     if may_be_stopped(run) and stop_run(pk, request.user.get_username()):
         messages.success(request, f"Run {pk} stops after what it is writing. Resume goes on from there.")
     else:
@@ -124,7 +126,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
     """Put what the run left on the task queue."""
     run = _run(pk)
-    describe_action(request, f"run {pk}: {_subject(run)}", "resume_run")
+    describe_action(request, f"run {pk}: {run.kind} {_subject(run)}".rstrip(), "resume_run")
     if not may_be_resumed(run):
         messages.warning(request, f"Run {pk} is none that can be resumed.")
         return redirect("admin:krakendata_syncrun_change", pk)
@@ -138,11 +140,9 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _subject(run: SyncRun) -> str:
-    """What a run is about, in a few words."""
+    """What a run is about: its pair, or its files; "" where it does not say."""
     asked = run.parameters
-    return " ".join(
-        [run.kind, str(asked.get("symbol") or ", ".join(map(str, asked.get("paths", []))))]
-    ).strip()
+    return str(asked.get("symbol") or ", ".join(map(str, asked.get("paths") or asked.get("symbols") or [])))
 
 
 @page_of(SyncRun)
@@ -278,7 +278,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Of what")
     def subject(self, run: SyncRun) -> str:
-        return Truncator(_subject(run).removeprefix(run.kind).strip() or NOTHING).chars(60)
+        return Truncator(_subject(run)).chars(SUBJECT_CHARACTERS) or NOTHING
 
     @admin.display(description="State")
     def shown_state(self, run: SyncRun) -> SafeString:
