@@ -27,6 +27,8 @@ READING = ("GET", "HEAD", "OPTIONS", "TRACE")
 LIST = "_changelist"
 # They change nothing that others see, and one of them asks for a password.
 NOT_ACTIONS = frozenset({"login", "logout"})
+# It shows what would be deleted, and is asked again with "post" once that was read.
+ASKED_FIRST = "delete_selected"
 # As many rows as anybody reads; of more, how many there were.
 TARGETS_NAMED = 20
 TEXT_CHARACTERS = 500
@@ -88,6 +90,8 @@ def begin(request: HttpRequest) -> OperatorAction | None:
         return None
     is_list = name.endswith(LIST)
     chosen = _chosen(request) if is_list else ""
+    if chosen == ASKED_FIRST and "post" not in request.POST:
+        return None
     noted = OperatorAction(
         who=request.user.get_username(),
         action=chosen or name,
@@ -96,7 +100,8 @@ def begin(request: HttpRequest) -> OperatorAction | None:
     )
     noted.save()
     # The admin leaves such an action out and shows the list again, which is no failure by its status.
-    noted.is_not_offered = is_list and bool(chosen) and not _is_offered(request, match.func, chosen)
+    is_offered = not chosen or _is_offered(request, match.func, chosen)
+    request.is_offered = is_offered  # type: ignore[attr-defined]
     request.operator_action = noted  # type: ignore[attr-defined]
     return noted
 
@@ -104,8 +109,9 @@ def begin(request: HttpRequest) -> OperatorAction | None:
 def end(request: HttpRequest, noted: OperatorAction, response: HttpResponseBase) -> None:
     """Write down what became of it."""
     noted.status = response.status_code
-    is_refused = getattr(noted, "is_not_offered", False)
-    noted.result = OperatorAction.Result.REFUSED if is_refused else result_of(response.status_code)
+    is_wrong = bool((getattr(response, "context_data", None) or {}).get("errors"))
+    is_taken = request.is_offered and not is_wrong  # type: ignore[attr-defined]
+    noted.result = result_of(response.status_code) if is_taken else OperatorAction.Result.REFUSED
     noted.said = hidden(" ".join(_said(request)))[:TEXT_CHARACTERS]
     noted.save(update_fields=["action", "target", "result", "status", "said"])
 
@@ -118,8 +124,8 @@ def result_of(status: int) -> str:
 
 
 def hidden(text: str) -> str:
-    """Give the text without what looks like one of our tokens."""
-    return TOKEN.sub(f"{PREFIX}…", text)
+    """Give the text without what looks like one of our tokens, and without what the database does not take."""
+    return TOKEN.sub(f"{PREFIX}…", text.replace("\0", ""))
 
 
 def _chosen(request: HttpRequest) -> str:
@@ -152,7 +158,7 @@ def _page(request: HttpRequest) -> str:
     """The page it was asked from: the one that the browser names, if it is ours, or the address itself."""
     came_from = urlsplit(request.headers.get("Referer", ""))
     is_ours = came_from.netloc == request.get_host()
-    return (came_from.path if is_ours else request.path)[:TEXT_CHARACTERS]
+    return hidden(came_from.path if is_ours else request.path)[:TEXT_CHARACTERS]
 
 
 def _said(request: HttpRequest) -> list[str]:

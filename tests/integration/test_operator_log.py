@@ -108,6 +108,29 @@ def test_an_action_that_is_no_name_is_not_believed(pair: Pair, log_in: LogIn) ->
     assert the_one().action == "krakendata_pair_changelist"
 
 
+def test_a_form_that_is_wrong_is_refused(log_in: LogIn) -> None:
+    log_in(ADMINISTRATOR).post(TOKENS, {"name": "", "scopes": ["live"]})
+    assert (the_one().result, the_one().status) == ("refused", 200)
+
+
+def test_to_be_asked_whether_one_is_sure_is_no_action(log_in: LogIn) -> None:
+    client, person = log_in(ADMINISTRATOR), User.objects.create_user("leaver")
+    asked = {"action": "delete_selected", "_selected_action": [person.pk]}
+    people = reverse("admin:auth_user_changelist")
+    client.post(people, asked)
+    assert OperatorAction.objects.count() == 0
+    client.post(people, {**asked, "post": "yes"})
+    assert (the_one().action, the_one().target, the_one().result) == (
+        "delete_selected",
+        str(person.pk),
+        "done",
+    )
+
+
+def test_what_the_database_does_not_take_is_left_out() -> None:
+    assert hidden("BTC\0/USD") == "BTC/USD"
+
+
 @pytest.mark.parametrize("method", ["get", "head", "options"])
 def test_to_look_is_no_action(method: str, pair: Pair, log_in: LogIn) -> None:
     getattr(log_in(OPERATOR), method)(PAIRS)
