@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -159,6 +160,7 @@ def login_limit() -> LoginLimit:
     return _limits[url]
 
 
+@login_not_required
 @never_cache
 @csrf_protect
 def limited_login(request: HttpRequest) -> HttpResponse:
