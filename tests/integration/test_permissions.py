@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ pytestmark = pytest.mark.django_db
 
 ROLES: list[str | None] = [None, VIEWER, OPERATOR, ADMINISTRATOR]
 SYMBOL = "BTC/USD"
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 # What else than 200 an address answers to who may open it, without arguments.
 ANSWERS: dict[str, int] = {}
 
@@ -82,7 +84,7 @@ def rows(db: None) -> dict[str, Any]:
         status="online", price_decimals=1, volume_decimals=8,
     )  # fmt: skip
     line, _ = RetentionLine.objects.get_or_create(
-        kind="trades", defaults={"line": timezone.now(), "first_line": timezone.now()}
+        kind="trades", defaults={"line": MONDAY, "first_line": MONDAY}
     )
     return {
         "pair": pair.pk,
