@@ -37,6 +37,8 @@ WATCHED_TRADES = 500
 UNPACED = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "0"}
 # Slow enough to be met in the middle, fast enough to end within seconds.
 SLOW = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "8"}
+# Slow enough that it cannot end before a worker looks whether it is to stop.
+SLOWER = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "1"}
 
 
 class Calls(CallCounters):
@@ -194,7 +196,7 @@ def test_a_worker_that_is_asked_to_end_leaves_the_rest_in_the_queue(
 def test_a_backfill_that_somebody_stops_waits_until_somebody_resumes_it(
     shop: Open, exchange: ReplayExchange
 ) -> None:
-    with shop(**SLOW) as opened, opened.installation.connect() as operator:
+    with shop(**SLOWER) as opened, opened.installation.connect() as operator:
         operator.autocommit = True
         backfill_half(opened)
         ((run,),) = opened.installation.fetch("SELECT id FROM sync_runs WHERE kind = 'backfill'")
@@ -214,17 +216,20 @@ def test_a_backfill_that_somebody_stops_waits_until_somebody_resumes_it(
 
 
 def test_an_import_that_somebody_stops_is_not_gone_on_with(shop: Open, tmp_path: Path) -> None:
-    trades = made_trades(1, datetime.now(UTC) - timedelta(days=3), datetime.now(UTC), 400_000)
+    trades = made_trades(1, datetime.now(UTC) - timedelta(days=3), datetime.now(UTC), 1_000)
     path = write_trades(tmp_path / "XBTUSD.csv", trades)
+    runs = "SELECT id, state FROM sync_runs WHERE kind = 'import'"
     with shop() as opened, opened.installation.connect() as operator:
         operator.autocommit = True
+        # While another works on the pair, the import waits, and cannot end before it is stopped.
+        operator.execute("SELECT pg_advisory_lock(hashtext('krakendata job'), hashtext(%s))", [BTC])
         opened.start_worker()
-        opened.queue.send_task("krakendata.tasks.import_files", args=[str(path)], queue=LONG)
-        wait_until(lambda: opened.rows_read() > 0, "a part of the import")
-        runs = "SELECT id, state FROM sync_runs WHERE kind = 'import' ORDER BY id"
+        result = opened.queue.send_task("krakendata.tasks.import_files", args=[str(path)], queue=LONG)
+        wait_until(lambda: opened.installation.fetch(runs), "the beginning of the import")
         ((run, _),) = opened.installation.fetch(runs)
         operator.execute(query("ask_run_to_stop"), {"run": run, "who": "operator"})
-        wait_until(lambda: opened.installation.fetch(runs) != [(run, "running")], "the end of the run")
+        wait_until(result.ready, "the end of the import")
+        assert result.result == {"state": "stopped"}
         assert opened.installation.fetch(runs) == [(run, "stopped")]
         assert opened.waiting(LONG) == 0
 
