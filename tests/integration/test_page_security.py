@@ -97,7 +97,7 @@ def test_the_cookies_are_the_servers_alone(client: Client) -> None:
 DEPLOYED = {
     "CSRF_TRUSTED_ORIGINS": "https://data.example.com",
     "ALLOWED_HOSTS": "data.example.com",
-    "SECRET_KEY": "Zl3hT9vQm2xKc8wRb5yNf7pLd1sGj4aUe6oXi0tVzBqMnHrC",
+    "SECRET_KEY": "Zl3hT9vQm2xKc8wRb5yNf7pLd1sGj4aUe6oXi0tVzBqMnHrCyPk5Wg7J",
 }
 ASK = """
 import json, sys
