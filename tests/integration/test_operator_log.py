@@ -240,3 +240,10 @@ async def test_it_is_written_under_asgi_as_well() -> None:
     assert answer.status_code == 403
     done = await OperatorAction.objects.aget()
     assert (done.who, done.result) == ("asgi", "refused")
+
+
+def test_the_page_asks_little(log_in: LogIn, django_assert_max_num_queries: Any) -> None:
+    OperatorAction.objects.bulk_create(OperatorAction(who="x", action="y", page="/") for _ in range(60))
+    client = log_in(OPERATOR)
+    with django_assert_max_num_queries(9):
+        assert client.get(reverse("admin:krakendata_operatoraction_changelist")).status_code == 200

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from krakendata.admin.runs import RUNNING_SHOWN
 from krakendata.models import OperatorAction, SyncRun
 from krakendata.security.roles import OPERATOR, VIEWER
 from tests.fix_people import LogIn
@@ -263,3 +264,13 @@ def test_its_filters_have_an_index_in_the_order_of_the_list(
 def test_durations_stand_in_the_history(operator: Client) -> None:
     a_run("done")
     assert ">20 s<" in operator.get(RUNS).content.decode().replace("\n", "").replace("  ", "")
+
+
+def test_the_page_asks_little_however_much_runs(log_in: LogIn, django_assert_max_num_queries: Any) -> None:
+    for _ in range(30):
+        a_run()
+    client = log_in(OPERATOR)
+    with django_assert_max_num_queries(10):
+        found = client.get(RUNS).content.decode()
+    assert found.count("<article") == RUNNING_SHOWN
+    assert "More are running" in found
