@@ -99,7 +99,7 @@ def newest_runs() -> dict[str, Any]:
 def running_runs(request: HttpRequest) -> dict[str, Any]:
     """Give what `runs_running.html` shows: what runs at this moment, the newest first."""
     may_stop = request.user.has_perm("krakendata.stop_syncrun")
-    running = SyncRun.objects.filter(state=SyncRun.State.RUNNING)[: RUNNING_SHOWN + 1]
+    running = list(SyncRun.objects.filter(state=SyncRun.State.RUNNING)[: RUNNING_SHOWN + 1])
     shown = [progress_of(run, may_stop) for run in running[:RUNNING_SHOWN]]
     return {"running": shown, "are_more_running": len(running) > RUNNING_SHOWN}
 
