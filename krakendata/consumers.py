@@ -14,20 +14,25 @@ from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import Error
 from django.http import HttpRequest
 
+from krakendata.admin import desk as admin_desk
 from krakendata.api.bearers import bearer_of, find_token
 from krakendata.api.tokens import LIVE
 from krakendata.errors import StorageError
 from krakendata.ingest.writer import DatabaseWriter
 from krakendata.live.announcer import Announcer
+from krakendata.live.desk import DeskBoard, desk_board
 from krakendata.live.hub import hub
 from krakendata.live.outbox import Outbox
 from krakendata.live.replies import pong, refused, slow, subscribed, turned_away
 from krakendata.live.requests import (
+    DESK,
+    DESK_TOPIC,
     MAX_CLOSEST_LOOKED_FOR,
     MAX_SUBSCRIPTIONS,
     BadRequest,
@@ -108,6 +113,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._token = shown_token(self.scope)
         if await (self._admit_user() if self._token is None else self._admit_token(self._token)):
             self._outbox = Outbox()
+            self._board: DeskBoard = desk_board(admin_desk.read, admin_desk.desk_html)
             self._tasks = [
                 asyncio.create_task(self._send_all(self._outbox)),
                 asyncio.create_task(self._look_at_login()),
@@ -151,6 +157,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             outbox, self._outbox = self._outbox, None
             for task in self._tasks:
                 task.cancel()
+            self._board.leave(outbox)
             await hub().leave(outbox)
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -175,6 +182,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
             raise BadRequest(
                 f"You may not view {request.channel}; an administrator can give you that permission."
             )
+        if request.channel == DESK:
+            await self._answer_desk(request, outbox)
+            return
         unknown = 0
         for name in request.names:
             # A request has thousands of names: others have their turn between.
@@ -198,6 +208,26 @@ class LiveConsumer(AsyncWebsocketConsumer):
             except StorageError as error:
                 refusal = BadRequest(f"{error} Try again in a moment.", name)
                 outbox.put(refused(request.method, refusal, request.req_id))
+
+    async def _answer_desk(self, request: Request, outbox: Outbox) -> None:
+        is_told = DESK_TOPIC in self._topics
+        if request.method == "unsubscribe":
+            if not is_told:
+                raise BadRequest("You are not subscribed to this.")
+            self._topics.discard(DESK_TOPIC)
+            self._board.leave(outbox)
+            outbox.put(subscribed(request, DESK_TOPIC, []))
+            return
+        if is_told:
+            raise BadRequest("You are subscribed to this already.")
+        try:
+            may = await database_sync_to_async(admin_desk.remedies_of)(self.scope["user"])
+        except Error as error:
+            raise BadRequest("The database is not available. Try again in a moment.") from error
+        if not outbox.over.is_set():
+            self._topics.add(DESK_TOPIC)
+            outbox.put(subscribed(request, DESK_TOPIC, []))
+            self._board.follow(outbox, may)
 
     async def _subscribe(self, request: Request, topic: Topic, outbox: Outbox) -> None:
         if topic in self._topics:
@@ -233,6 +263,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await outbox.over.wait()
         logger.warning("let a slow client go client=%s lost=%s", self.scope.get("client"), outbox.lost)
         hub().drop(outbox)
+        self._board.leave(outbox)
         await asyncio.sleep(CUT_SECONDS)
         self.scope["cut"]()
 
@@ -288,4 +319,8 @@ def allowed_in_session(session_key: str) -> set[str] | None:
 
 def allowed_channels(user: Any) -> set[str]:
     """The channels whose rows the user may view in the admin."""
-    return {channel for channel, model in MODELS.items() if user.has_perm(f"krakendata.view_{model}")}
+    allowed = {channel for channel, model in MODELS.items() if user.has_perm(f"krakendata.view_{model}")}
+    # Its page, and what that links to, are there with unfold alone.
+    if apps.is_installed("unfold") and admin_desk.may_see(user):
+        allowed.add(DESK)
+    return allowed

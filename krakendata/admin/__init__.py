@@ -2,7 +2,7 @@
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
 `rejects`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may ask the HTTP API),
-`overview` (the first page), `third_party` (others' pages).
+`overview` (the first page), `desk` (what it shows), `remedies` (what its buttons do), `third_party` (others' pages).
 """
 
 from django.apps import apps

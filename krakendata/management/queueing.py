@@ -1,4 +1,4 @@
-"""Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
+"""Work for a worker: put on the task queue, and what to say when nobody takes it."""
 
 from collections.abc import Iterable
 
@@ -24,6 +24,14 @@ def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
         for pair in pairs:
             since = pair.since and pair.since.isoformat()
             backfill.apply_async(args=[pair.symbol, since], retry=False)
+    except (OperationalError, OSError) as error:
+        raise QueueAway(f"The task queue does not answer ({error}).") from error
+
+
+def queue_task(name: str, *args: object, **kwargs: object) -> None:
+    """Put a task of ours (`fill_gaps`, `backfill` …) on the queue; raises QueueAway when it does not take it."""
+    try:
+        current_app.send_task(f"krakendata.tasks.{name}", args=args, kwargs=kwargs, retry=False)
     except (OperationalError, OSError) as error:
         raise QueueAway(f"The task queue does not answer ({error}).") from error
 

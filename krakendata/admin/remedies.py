@@ -1,0 +1,153 @@
+"""The remedies of the desk: what one click does, for those who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from krakendata.admin.desk import PERMISSIONS, read_failures
+from krakendata.attention import Deed
+from krakendata.errors import UnknownSymbol
+from krakendata.management.queueing import QueueAway, queue_task
+from krakendata.storage.desk import RestartableRun, forget_feed, forget_worker, read_runs_to_restart
+from krakendata.types import Symbols
+
+# What the timetable starts, as far as somebody waits for it.
+DUE = ("fill_gaps", "resume_backfills", "upkeep")
+
+
+class Useless(Exception):
+    """What was clicked can do nothing; the message says why."""
+
+
+@require_POST
+def remedy(request: HttpRequest, **_: object) -> HttpResponse:
+    """Do what a button of the desk says, "deed target", and lead back to the desk with a sentence."""
+    word, _, target = request.POST.get("remedy", "").partition(" ")
+    try:
+        deed = Deed(word)
+    except ValueError:
+        messages.error(request, "There is no such remedy.")
+        return redirect("admin:index")
+    if not request.user.has_perm(PERMISSIONS[deed]):
+        raise PermissionDenied
+    try:
+        messages.success(request, DEEDS[deed](target.strip()))
+    except QueueAway as away:
+        messages.error(request, f"{away} Nothing was changed.")
+    except Useless as useless:
+        messages.warning(request, str(useless))
+    return redirect("admin:index")
+
+
+def _fill_gaps(target: str) -> str:
+    if not target:
+        queue_task("fill_gaps")
+        return "A worker fills the gaps of every tracked pair."
+    symbol = _symbol(target)
+    queue_task("fill_gaps", symbol)
+    return f"A worker fills the gaps of {symbol}."
+
+
+def _backfill(target: str) -> str:
+    symbol = _symbol(target)
+    queue_task("backfill", symbol)
+    return f"A worker fetches the past of {symbol}, the newest trades first."
+
+
+def _run_due(target: str) -> str:
+    for name in DUE:
+        queue_task(name)
+    return "What is due was queued: gaps, unfinished backfills, upkeep. The timetable itself has to be started again."
+
+
+def _upkeep(target: str) -> str:
+    queue_task("upkeep")
+    return "A worker refreshes the rollups."
+
+
+def _restart(target: str) -> str:
+    with connection.cursor() as cursor:
+        runs = read_runs_to_restart(cursor, [_number(target)] if target else _failed_now())
+    if not runs:
+        raise Useless("It has not failed, or is at work again.")
+    refused = [run for run in runs if run.kind not in RESTARTS]
+    for run in runs:
+        if run.kind in RESTARTS:
+            RESTARTS[run.kind](run)
+    if len(refused) == len(runs):
+        raise Useless(f"A run of the kind {refused[0].kind} is started by its own command.")
+    words = f"run {runs[0].id}" if len(runs) == 1 else f"{len(runs) - len(refused):,} runs"
+    return f"A worker does {words} again; what was done already is not done twice."
+
+
+def _failed_now() -> list[int]:
+    """The runs behind the line that stands for all."""
+    return [run.id for run in read_failures() if not run.is_answered and run.kind in RESTARTS]
+
+
+def _restart_backfill(run: RestartableRun) -> None:
+    asked = {name: run.parameters.get(name) for name in ("since", "until")}
+    is_newest_first = bool(run.parameters.get("newest_first", True))
+    queue_task("backfill", run.parameters["symbol"], newest_first=is_newest_first, **asked)
+
+
+def _restart_gap_fill(run: RestartableRun) -> None:
+    queue_task("fill_gaps", run.parameters["symbol"])
+
+
+def _restart_import(run: RestartableRun) -> None:
+    queue_task("import_files", *run.parameters.get("paths", ()), symbol=run.parameters.get("symbol"))
+
+
+def _restart_audit(run: RestartableRun) -> None:
+    queue_task("audit", symbols=run.parameters.get("symbols"))
+
+
+def _forget_feed(target: str) -> str:
+    with connection.cursor() as cursor:
+        forget_feed(cursor, _number(target) if target else None)
+    return "It is forgotten; a feed that lives shows itself within seconds."
+
+
+def _forget_worker(target: str) -> str:
+    with connection.cursor() as cursor:
+        forget_worker(cursor, target or None)
+    return "It is forgotten; a worker that lives shows itself within seconds."
+
+
+def _symbol(name: str) -> str:
+    try:
+        return Symbols().resolve(name)
+    except UnknownSymbol as error:
+        raise Useless(f"No pair is called {name}.") from error
+
+
+def _number(text: str) -> int:
+    # A bigint has at most 19 digits; 18 always fit.
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Useless("There is no such run or session.")
+    return int(text)
+
+
+RESTARTS: dict[str, Callable[[RestartableRun], None]] = {
+    "backfill": _restart_backfill,
+    "gap_fill": _restart_gap_fill,
+    "import": _restart_import,
+    "audit": _restart_audit,
+}
+DEEDS: dict[Deed, Callable[[str], str]] = {
+    Deed.FILL_GAPS: _fill_gaps,
+    Deed.BACKFILL: _backfill,
+    Deed.RUN_DUE: _run_due,
+    Deed.UPKEEP: _upkeep,
+    Deed.RESTART: _restart,
+    Deed.FORGET_FEED: _forget_feed,
+    Deed.FORGET_WORKER: _forget_worker,
+}
