@@ -30,7 +30,7 @@ class DatabaseAway(MiddlewareMixin):
         match = request.resolver_match
         if match is None or "admin" not in match.app_names or not is_away(error):
             return None
-        logger.warning("database away path=%s error=%s", request.path, error)
+        logger.warning("database away path=%s error=%s", request.path, str(error).partition("\n")[0])
         # Of a form that was sent nothing may be repeated unasked: the way back is to look at its page.
         address = request.get_full_path() if request.method == "GET" else request.path
         page = render_to_string(
