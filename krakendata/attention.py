@@ -75,7 +75,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PairFacts:
-    """One pair: until when everything of it is held (None: nothing is), its holes, and the error of its last try."""
+    """One pair: until when everything of it is held (None: nothing is), its holes, and the error of its last try.
+
+    Of a pair that `is_gone` from the exchange nothing more is to be had.
+    """
 
     symbol: str
     is_tracked: bool = True
@@ -83,6 +86,7 @@ class PairFacts:
     known_to: datetime | None = None
     holes: int = 0
     error: str = ""
+    is_gone: bool = False
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether nothing of it is older than mends itself."""
@@ -348,7 +352,7 @@ def _pair_lines(desk: Desk) -> list[Line]:
     """Pairs that are behind, then those with holes; one that is being worked on mends itself."""
     at_work = {run.symbol for run in desk.running if run.symbol}
     behind = [_behind_line(pair) for pair in desk.behind if pair.symbol not in at_work]
-    told = {pair.symbol for pair in desk.behind}
+    told = {pair.symbol for pair in desk.behind} | {pair.symbol for pair in desk.pairs if pair.is_gone}
     torn = [pair for pair in desk.with_holes if pair.symbol not in told | at_work]
     holes = [_holes_line(pair) for pair in sorted(torn, key=lambda pair: (-pair.holes, pair.symbol))]
     told |= {pair.symbol for pair in torn} | at_work

@@ -3,6 +3,7 @@
 `cursor` is any DB-API cursor of psycopg, Django's included: the page and the live socket both read synchronously.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -57,7 +58,7 @@ def read_desk(
     return Desk(
         now,
         pairs=read_pair_facts(cursor),
-        feeds=[_feed(row) for row in services if row[0] == "feed"],
+        feeds=[FeedFacts(*row[1:]) for row in services if row[0] == "feed"],
         workers=[WorkerFacts(*row[2:5]) for row in services if row[0] == "worker"],
         beat=beat,
         runs=read_run_facts(cursor),
@@ -88,28 +89,13 @@ def forget_feed(cursor: Cursor, session: int | None) -> None:
 
 def read_runs_to_restart(cursor: Cursor, run_ids: Sequence[int]) -> list[RestartableRun]:
     """Those of the runs that failed or were killed."""
-    return [RestartableRun(*row) for row in _rows(cursor, "runs_to_restart", runs=list(run_ids))]
+    rows = _rows(cursor, "runs_to_restart", runs=list(run_ids))
+    return [RestartableRun(run_id, kind, json.loads(parameters)) for run_id, kind, parameters in rows]
 
 
 def _rows(cursor: Cursor, name: str, **parameters: Any) -> list[Any]:
     cursor.execute(query(name), parameters or None)
     return cursor.fetchall()
-
-
-def _feed(row: Sequence[Any]) -> FeedFacts:
-    _, session, name, started_at, alive_at, ended_at, heard_at, symbols, counted = row
-    return FeedFacts(
-        session,
-        name,
-        started_at,
-        alive_at,
-        ended_at,
-        heard_at,
-        symbols,
-        # A feed of an earlier release does not say so.
-        trades_per_second=float(counted.get("trades_per_second", 0)),
-        seconds_behind=float(counted.get("seconds_behind", 0)),
-    )
 
 
 def _read_tables(cursor: Cursor, edition: Edition) -> list[TableFacts]:

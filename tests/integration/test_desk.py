@@ -411,7 +411,7 @@ def test_delisted_pairs_are_tracked_no_more_and_an_error_counts_until_the_next_s
     Pair.objects.update(status="delisted")
     SyncStatus.objects.update(last_error="once", last_error_at=now - timedelta(seconds=1))
     pair = pair_of(read(), "AAA/USD")
-    assert (pair.is_tracked, pair.error) == (False, "")
+    assert (pair.is_tracked, pair.is_gone, pair.error) == (False, True, "")
     SyncStatus.objects.update(last_error_at=now + timedelta(seconds=1))
     assert pair_of(read(), "AAA/USD").error == "once"
 

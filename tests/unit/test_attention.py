@@ -101,6 +101,14 @@ def test_an_untracked_pair_may_be_old_but_not_torn() -> None:
     )
 
 
+def test_of_a_pair_that_is_gone_nothing_can_be_had() -> None:
+    gone = PairFacts(
+        "OLD/USD", is_tracked=False, known_to=ago(days=900), holes=3, error="unknown", is_gone=True
+    )
+    assert attention_lines(desk(FRESH, gone)) == []
+    assert desk(FRESH, gone).with_holes == [gone]
+
+
 def test_what_failed_at_the_last_try_comes_before_what_is_only_behind() -> None:
     failing = replace(OLD, symbol="ZZZ/USD", error="Kraken refuses.\nand more")
     first, second = attention_lines(desk(OLD, failing))

@@ -3,7 +3,7 @@
 -- name: desk_pairs
 -- One row a pair that is tracked, or of which something was collected: until when everything of it is held (its newest trade,
 -- or the check that there was none newer; of pairs kept by their candles the end of the newest), how many holes there are,
--- and the error of the last try, where that failed.
+-- the error of the last try, where that failed, and whether the exchange lists it no more.
 WITH listed AS (
     SELECT symbol, candles_only FROM pairs WHERE tracked AND status NOT IN ('delisted', 'renamed')
 ), held AS (
@@ -18,7 +18,8 @@ SELECT symbol, l.symbol IS NOT NULL, coalesce(l.candles_only, false),
        CASE WHEN l.candles_only THEN h.candles_to
             ELSE greatest(h.trades_to, CASE WHEN c.last_id <= greatest(run.last_id, answer.last_id, 0) THEN ns_timestamp(c.checked_ns) END)
        END,
-       coalesce(h.holes, 0), coalesce(h.error, '')
+       coalesce(h.holes, 0), coalesce(h.error, ''),
+       EXISTS (SELECT FROM pairs p WHERE p.symbol = h.symbol AND p.status IN ('delisted', 'renamed'))
 FROM listed l
 FULL JOIN held h USING (symbol)
 LEFT JOIN trade_checks c USING (symbol)
@@ -52,14 +53,16 @@ SELECT id, kind, state, updated_at, coalesce(parameters ->> 'symbol', ''), error
 FROM chosen r ORDER BY id DESC
 
 -- name: desk_services
--- The edition, with the server's time; the newest session of each feed that was there within a week; the workers.
-SELECT 'edition', 0, value, clock_timestamp(), NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, 0, NULL::jsonb
+-- The edition, with the server's time; the newest session of each feed that was there within a week; the workers. A feed of an
+-- earlier release does not say how fast it is.
+SELECT 'edition', 0, value, clock_timestamp(), NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, 0, 0::float8, 0::float8
 FROM platform_facts WHERE key = 'edition'
 UNION ALL
-(SELECT DISTINCT ON (name) 'feed', id, name, started_at, alive_at, ended_at, heard_at, symbols, statistics
+(SELECT DISTINCT ON (name) 'feed', id, name, started_at, alive_at, ended_at, heard_at, symbols,
+                             coalesce((statistics ->> 'trades_per_second')::float8, 0), coalesce((statistics ->> 'seconds_behind')::float8, 0)
  FROM feed_sessions WHERE alive_at > now() - INTERVAL '7 days' ORDER BY name, id DESC)
 UNION ALL
-SELECT 'worker', 0, name, started_at, alive_at, NULL, NULL, 0, NULL FROM workers
+SELECT 'worker', 0, name, started_at, alive_at, NULL, NULL, 0, 0, 0 FROM workers
 
 -- name: desk_upkeep_policies
 -- TimescaleDB's own jobs, those that are scheduled.
@@ -164,5 +167,5 @@ WITH held AS MATERIALIZED (
     WHERE id = ANY (%(runs)s) AND state = 'running' AND id::integer::oid NOT IN (SELECT objid FROM held)
     RETURNING id
 )
-SELECT id, kind, parameters FROM sync_runs
+SELECT id, kind, parameters::text FROM sync_runs
 WHERE id = ANY (%(runs)s) AND (state IN ('failed', 'interrupted') OR id IN (SELECT id FROM killed))
