@@ -191,8 +191,10 @@ class UpkeepFacts:
     is_failing: bool = False
 
     def is_late(self, now: datetime) -> bool:
-        """Whether it has failed, or was missed too often."""
-        return self.is_failing or self.done_at is not None and now - self.done_at > UPKEEP_MISSED * self.every
+        """Whether it was missed too often; of what fails once is too often, but the next try may come in time."""
+        if self.done_at is None:
+            return self.is_failing
+        return now - self.done_at > (1 if self.is_failing else UPKEEP_MISSED) * self.every
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,10 +227,14 @@ def test_late_upkeep_is_told_last_and_once() -> None:
         (UpkeepFacts("a", None, timedelta(minutes=5)), False),
         (UpkeepFacts("a", ago(minutes=20), timedelta(minutes=5)), False),
         (UpkeepFacts("a", ago(minutes=21), timedelta(minutes=5)), True),
-        (UpkeepFacts("a", NOW, timedelta(minutes=5), is_failing=True), True),
+        (UpkeepFacts("a", ago(minutes=4), timedelta(minutes=5), is_failing=True), False),
+        (UpkeepFacts("a", ago(minutes=6), timedelta(minutes=5), is_failing=True), True),
+        (UpkeepFacts("a", None, timedelta(minutes=5), is_failing=True), True),
     ],
 )
-def test_upkeep_is_late_when_it_failed_or_was_missed_four_times(upkeep: UpkeepFacts, is_late: bool) -> None:
+def test_upkeep_is_late_when_it_was_missed_four_times_or_fails_and_was_missed_once(
+    upkeep: UpkeepFacts, is_late: bool
+) -> None:
     assert upkeep.is_late(NOW) is is_late
 
 
