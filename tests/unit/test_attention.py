@@ -232,7 +232,7 @@ def test_late_upkeep_is_told_last_and_once() -> None:
         (UpkeepFacts("a", None, timedelta(minutes=5), is_failing=True), True),
     ],
 )
-def test_upkeep_is_late_when_it_was_missed_four_times_or_fails_and_was_missed_once(
+def test_upkeep_is_late_when_it_was_missed_four_times_or_once_by_failing(
     upkeep: UpkeepFacts, is_late: bool
 ) -> None:
     assert upkeep.is_late(NOW) is is_late

@@ -107,7 +107,7 @@ WITH roots AS (
     FROM timescaledb_information.continuous_aggregates
     WHERE view_schema = current_schema() AND view_name = ANY (%(names)s)
 ), compressed AS MATERIALIZED (
-    SELECT r.name, format('%%I.%%I', s.chunk_schema, s.chunk_name)::regclass AS oid, s.before_compression_total_bytes AS before,
+    SELECT r.name, to_regclass(format('%%I.%%I', s.chunk_schema, s.chunk_name)) AS oid, s.before_compression_total_bytes AS before,
            s.after_compression_total_bytes AS after
     FROM roots r, LATERAL chunk_compression_stats(r.oid::regclass) s WHERE s.compression_status = 'Compressed'
 ), rows_compressed AS (
@@ -120,7 +120,7 @@ WITH roots AS (
     SELECT name, oid FROM roots WHERE name NOT IN (SELECT view_name FROM timescaledb_information.continuous_aggregates)
     UNION ALL
     SELECT r.name, i.inhrelid FROM roots r JOIN pg_inherits i ON i.inhparent = r.oid
-    WHERE i.inhrelid NOT IN (SELECT oid FROM compressed)
+    WHERE NOT EXISTS (SELECT FROM compressed c WHERE c.oid = i.inhrelid)
 ), loose AS (
     SELECT p.name, sum(h.reltuples) FILTER (WHERE h.relkind = 'r' AND h.reltuples >= 0)::bigint AS rows,
            sum(h.relpages + coalesce(toast.relpages, 0) + coalesce(indexes.pages, 0)) FILTER (WHERE h.relkind = 'r')
