@@ -121,7 +121,7 @@ def desk_context(desk: Desk, may: frozenset[Deed]) -> dict[str, Any]:
         "now": f"{desk.now:%H:%M:%S}",
         "chips": chips(desk),
         "rate": _rate(desk),
-        "lines": [(line, _subject(line), line.remedy.deed in may) for line in lines],
+        "lines": [(line, _subject(line), _address(line, may)) for line in lines],
         "is_new": not desk.tracked,
         "services": Table(
             SERVICE_COLUMNS, _service_rows(desk), "No feed, worker or timetable has been here yet."
@@ -177,6 +177,17 @@ def _count(title: str, count: int, tone: str, address: str, hint: str, more: str
 def _rate(desk: Desk) -> str:
     live = any(feed.state(desk.now) == "live" for feed in desk.feeds)
     return f"{desk.trades_per_second:,.1f}" if live else NOTHING
+
+
+def address_name(deed: Deed) -> str:
+    """The name of the address to which a remedy is sent."""
+    return f"krakendata_remedy_{deed}"
+
+
+def _address(line: Line, may: frozenset[Deed]) -> str:
+    """Where a line's button leads; "" without one."""
+    deed = line.remedy.deed
+    return reverse(f"admin:{address_name(deed)}") if deed is not None and deed in may else ""
 
 
 def _subject(line: Line) -> object:

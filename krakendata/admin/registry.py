@@ -17,7 +17,7 @@ from krakendata.admin.live import live
 from krakendata.admin.overview import failed_runs
 from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
-from krakendata.admin.remedies import remedy
+from krakendata.admin.remedies import remedy_pages
 from krakendata.admin.status import sync_status
 from krakendata.admin.wording import NOTHING, chip, minute, number, second, size
 from krakendata.management.queueing import QueueAway, queue_backfills
@@ -48,7 +48,7 @@ class PairAdmin(ReadOnlyAdmin):
             ("trades/", "krakendata_trades", trades),
             ("live/", "krakendata_live", live),
             ("failed-runs/", "krakendata_failed_runs", failed_runs),
-            ("remedy/", "krakendata_remedy", remedy),
+            *remedy_pages(),
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:

@@ -1,8 +1,9 @@
-"""The remedies of the desk: what one click does, for those who may."""
+"""The remedies of the desk: what one click does, for those who may; each deed has an address of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from krakendata.admin.desk import PERMISSIONS, read_failures
+from krakendata.admin.desk import PERMISSIONS, address_name, read_failures
 from krakendata.attention import Deed
 from krakendata.errors import UnknownSymbol
 from krakendata.management.queueing import QueueAway, queue_task
@@ -26,24 +27,25 @@ class Useless(Exception):
     """What was clicked can do nothing; the message says why."""
 
 
-@require_POST
-def remedy(request: HttpRequest, **_: object) -> HttpResponse:
-    """Do what a button of the desk says, "deed target", and lead back to the desk with a sentence."""
-    word, _, target = request.POST.get("remedy", "").partition(" ")
-    try:
-        deed = Deed(word)
-    except ValueError:
-        messages.error(request, "There is no such remedy.")
+def remedy_pages() -> list[tuple[str, str, Any]]:
+    """The addresses: path, name, view."""
+    return [(f"remedies/{deed}/", address_name(deed), _page_of(deed)) for deed in Deed]
+
+
+def _page_of(deed: Deed) -> Callable[..., HttpResponse]:
+    def remedy(request: HttpRequest, **_: object) -> HttpResponse:
+        """Do the deed to the `target` that was sent, and lead back to the desk with a sentence."""
+        if not request.user.has_perm(PERMISSIONS[deed]):
+            raise PermissionDenied
+        try:
+            messages.success(request, DEEDS[deed](request.POST.get("target", "").strip()))
+        except QueueAway as away:
+            messages.error(request, f"{away} Nothing was changed.")
+        except Useless as useless:
+            messages.warning(request, str(useless))
         return redirect("admin:index")
-    if not request.user.has_perm(PERMISSIONS[deed]):
-        raise PermissionDenied
-    try:
-        messages.success(request, DEEDS[deed](target.strip()))
-    except QueueAway as away:
-        messages.error(request, f"{away} Nothing was changed.")
-    except Useless as useless:
-        messages.warning(request, str(useless))
-    return redirect("admin:index")
+
+    return require_POST(remedy)
 
 
 def _fill_gaps(target: str) -> str:

@@ -34,7 +34,7 @@
     }
 
     const sameAs = (focused) => (each) =>
-        each.getAttribute("href") === focused.getAttribute("href") && each.value === focused.value;
+        ["href", "formaction", "value"].every((name) => each.getAttribute(name) === focused.getAttribute(name));
 
     const replace = (old, part) => {
         const focused = old.contains(document.activeElement) ? document.activeElement : null;
