@@ -53,7 +53,7 @@ def read_desk(
     cursor: Cursor, beat: BeatFacts | None = None, tables: Sequence[TableFacts] | None = None
 ) -> Desk:
     """Everything the desk shows; `tables`, where given, are those of an earlier reading: they change slowly."""
-    services = _rows(cursor, "desk_services")
+    services = sorted(_rows(cursor, "desk_services"), key=lambda row: str(row[2]))
     (edition, now) = next((EDITIONS[row[2]], row[3]) for row in services if row[0] == "edition")
     return Desk(
         now,

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 # Where to leave pictures for people, if anywhere.
 PICTURES = os.environ.get("KEEP_PICTURES")
 DATABASE = "krakendata_desk_page"
+# Milliseconds: some readings of three seconds each.
+PATIENCE = 15_000
 LONG_ERROR = "Kraken refuses: EQuery:Unknown asset pair <b>" + "x" * 150
 
 PAIR = """
@@ -109,7 +111,7 @@ def test_it_follows_by_itself_and_keeps_what_has_the_focus(
     button = page.get_by_role("button", name="Fill gaps: DOGE/USD")
     button.focus()
     write(server, (STATUS, ["ETH/USD", "-1 hour", 0]))
-    expect(count(page, "fresh")).to_have_text("3")
+    expect(count(page, "fresh")).to_have_text("3", timeout=PATIENCE)
     expect(line).to_have_count(0)
     expect(button).to_be_focused()
     assert page.locator("#desk b").count() == 0
@@ -138,12 +140,12 @@ def test_a_database_that_is_away_is_said_and_found_again(busy: None, page: Page,
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
             )
-            expect(page.locator("[data-state]")).to_have_text("database away")
+            expect(page.locator("[data-state]")).to_have_text("database away", timeout=PATIENCE)
             if PICTURES:
                 page.screenshot(path=Path(PICTURES, "desk-away.png"))
         finally:
             connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    expect(page.locator("#desk")).to_have_attribute("data-feed", "live")
+    expect(page.locator("#desk")).to_have_attribute("data-feed", "live", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
