@@ -81,3 +81,19 @@ def link(text: str, name: str, *args: object, **query: object) -> SafeString:
     return format_html(
         '<a class="kd-link" href="{}">{}</a>', address + (query and f"?{urlencode(query)}" or ""), text
     )
+
+
+def page_with(permission: str) -> Callable[[PageView], PageView]:
+    """Let only those see the page who have the permission: `krakendata.change_pair`, say."""
+
+    def decorate(view: PageView) -> PageView:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.has_perm(permission):
+                raise PermissionDenied
+            kwargs.pop("model_admin", None)
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate
