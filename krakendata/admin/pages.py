@@ -83,13 +83,13 @@ def link(text: str, name: str, *args: object, **query: object) -> SafeString:
     )
 
 
-def page_with(permission: str) -> Callable[[PageView], PageView]:
-    """Let only those see the page who have the permission: `krakendata.change_pair`, say."""
+def page_with(*permissions: str) -> Callable[[PageView], PageView]:
+    """Let only those see the page who have one of the permissions: `krakendata.change_pair`, say."""
 
     def decorate(view: PageView) -> PageView:
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.has_perm(permission):
+            if not any(map(request.user.has_perm, permissions)):
                 raise PermissionDenied
             kwargs.pop("model_admin", None)
             return view(request, *args, **kwargs)

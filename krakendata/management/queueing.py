@@ -1,6 +1,7 @@
 """Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -20,10 +21,32 @@ def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
     # The deeds behind the task take half a second to load, which the admin and other commands need not wait for.
     from krakendata.tasks import backfill
 
-    try:
+    with _answering():
         for pair in pairs:
             since = pair.since and pair.since.isoformat()
             backfill.apply_async(args=[pair.symbol, since], retry=False)
+
+
+def queue_upload_check(number: int) -> None:
+    """Let a worker look at an upload that is whole; raises QueueAway."""
+    from krakendata.tasks import check_upload
+
+    with _answering():
+        check_upload.apply_async(args=[number], retry=False)
+
+
+def queue_import(path: str, symbol: str | None) -> None:
+    """Let a worker import an archive, by the path it knows it under; raises QueueAway."""
+    from krakendata.tasks import import_files
+
+    with _answering():
+        import_files.apply_async(args=[path], kwargs={"symbol": symbol}, retry=False)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
     except (OperationalError, OSError) as error:
         raise QueueAway(f"The task queue does not answer ({error}).") from error
 

@@ -1,0 +1,326 @@
+"""Uploads: archives sent through the browser, looked at before they are imported, and followed to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from krakendata.admin import upload_chunks
+from krakendata.admin.pages import Column, Table, link, page_with, show
+from krakendata.admin.readonly import ReadOnlyAdmin
+from krakendata.admin.runs import progress_of
+from krakendata.admin.upload_chunks import MAY_UPLOAD, ask_for_check
+from krakendata.admin.wording import NOTHING, chip, marked, minute, number, numeric, size
+from krakendata.management.queueing import QueueAway, queue_import
+from krakendata.models import SyncRun, Upload
+from krakendata.models.uploads import imports_of
+from krakendata.options import upload_folder, upload_limits
+from krakendata.uploads import HALF_KEPT, WHOLE_KEPT
+
+# Seeing everybody's, and taking away what others have left; without it one sees one's own.
+MAY_VIEW_ALL = "krakendata.view_upload"
+MAY_DISCARD_ALL = "krakendata.delete_upload"
+
+UPLOADS_SHOWN = 50
+
+# A check that was queued so long ago may have been lost, and can be asked for again.
+CHECK_LOST_AFTER = timedelta(minutes=2)
+
+State = Upload.State
+
+TONES = {
+    State.RECEIVING: "quiet",
+    State.CHECKING: "busy",
+    State.READY: "busy",
+    State.REFUSED: "bad",
+    State.IMPORTING: "busy",
+    State.DONE: "good",
+    State.FAILED: "bad",
+    State.DISCARDED: "quiet",
+}
+WORDS = {State.RECEIVING: "half", State.READY: "ready to import"}
+COLUMNS = [
+    Column("Archive"),
+    Column("Size", True),
+    Column("State"),
+    Column("Uploaded by"),
+    Column("Began (UTC)"),
+]
+FILE_COLUMNS = [
+    Column("File"),
+    Column("Pair"),
+    Column("What it holds"),
+    Column("Rows", True, "About: by the length of the first ones"),
+    Column("Behind the retention", True, "About, at most: these build candles and keep no row of their own"),
+]
+
+
+def uploads_page(request: HttpRequest) -> HttpResponse:
+    """Show where to drop an archive, and what became of the newest ones."""
+    folder, limits = upload_folder(), upload_limits()
+    newest = list(_visible(request)[:UPLOADS_SHOWN])
+    runs = runs_of(newest)
+    return show(
+        request,
+        "uploads.html",
+        "Upload an archive",
+        may_upload=request.user.has_perm(MAY_UPLOAD),
+        is_on=folder is not None,
+        begin=reverse("admin:krakendata_upload_begin"),
+        most=size(limits.file_bytes),
+        most_bytes=limits.file_bytes,
+        uploads=Table(
+            COLUMNS,
+            [_cells(upload, runs.get(upload.pk)) for upload in newest],
+            "Nothing was uploaded yet.",
+        ),
+    )
+
+
+def upload_page(request: HttpRequest, pk: str) -> HttpResponse:
+    """Show one upload: what is in it, what may be done with it, and how its import goes."""
+    if not pk.isdecimal() or len(pk) > 18:
+        raise Http404("There is no such upload.")
+    upload = _visible(request).filter(pk=pk).first()
+    if upload is None:
+        raise Http404("There is no such upload.")
+    is_own = upload.owner == request.user.get_username() and request.user.has_perm(MAY_UPLOAD)
+    run = runs_of([upload]).get(upload.pk)
+    state = _state_of(upload, run)
+    return show(
+        request,
+        "upload.html",
+        upload.name,
+        upload=upload,
+        state=_chip(upload, state),
+        facts=_facts(upload),
+        findings=_told(upload.findings),
+        files=_file_table(upload.findings.get("files", [])),
+        bad=_bad_line(upload.findings.get("first_bad")),
+        progress=progress_of(run) if run else None,
+        follows=state in (State.CHECKING, State.IMPORTING),
+        is_half=state == State.RECEIVING,
+        may_import=is_own and state in (State.READY, State.FAILED),
+        may_check=is_own and state == State.CHECKING and _is_check_lost(upload),
+        may_discard=(is_own or request.user.has_perm(MAY_DISCARD_ALL)) and upload.has_file and state != State.IMPORTING,
+    )  # fmt: skip
+
+
+def runs_of(uploads: Iterable[Upload]) -> dict[int, SyncRun]:
+    """The imports of uploads as they were last ordered, by upload; none of what a run before that did."""
+    folder = upload_folder()
+    if folder is None:
+        return {}
+    paths = {
+        str(folder.file(upload.file)): upload
+        for upload in uploads
+        if upload.file and upload.state in (State.IMPORTING, State.DONE, State.FAILED)
+    }
+    found = ((paths[path], run) for path, run in imports_of(paths).items())
+    return {
+        upload.pk: run
+        for upload, run in found
+        if upload.state != State.IMPORTING or run.started_at >= upload.updated_at
+    }
+
+
+@page_with(MAY_UPLOAD)
+@require_POST
+def order_import(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a worker import one's own upload that was found good."""
+    upload, folder = _own(request, pk), upload_folder()
+    if folder is None or upload.state not in (State.READY, State.FAILED) or not folder.has(upload.file):
+        messages.warning(request, f"{upload.name} is not ready to be imported.")
+        return _back(upload)
+    try:
+        queue_import(str(folder.file(upload.file)), upload.symbol)
+    except QueueAway as away:
+        messages.warning(request, f"{away} {upload.name} waits here; order its import again once it does.")
+        return _back(upload)
+    _change(request, upload, State.IMPORTING, "Ordered its import.")
+    return _back(upload)
+
+
+@page_with(MAY_UPLOAD)
+@require_POST
+def check_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue the check of one's own upload once more."""
+    upload = _own(request, pk)
+    if upload.state == State.CHECKING:
+        ask_for_check(upload)
+    return _back(upload)
+
+
+@page_with(MAY_UPLOAD, MAY_DISCARD_ALL)
+@require_POST
+def discard(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take an upload's bytes away: one's own, or anybody's with the permission to delete uploads."""
+    uploads = Upload.objects.filter(pk=pk)
+    if not request.user.has_perm(MAY_DISCARD_ALL):
+        uploads = uploads.filter(owner=request.user.get_username())
+    upload, folder = uploads.first(), upload_folder()
+    if upload is None:
+        raise Http404("There is no such upload.")
+    if folder is not None and upload.has_file and upload.state != State.IMPORTING:
+        folder.remove(upload.file)
+        _change(request, upload, State.DISCARDED, "Discarded.")
+        messages.success(request, f"{upload.name} is taken away.")
+    return redirect("admin:krakendata_upload_changelist")
+
+
+def _own(request: HttpRequest, pk: int) -> Upload:
+    upload = Upload.objects.filter(pk=pk, owner=request.user.get_username()).first()
+    if upload is None:
+        raise Http404("There is no such upload.")
+    return upload
+
+
+def _visible(request: HttpRequest) -> QuerySet[Upload]:
+    rows = Upload.objects.order_by("-id")
+    if request.user.has_perm(MAY_VIEW_ALL):
+        return rows
+    return rows.filter(owner=request.user.get_username())
+
+
+def _change(request: HttpRequest, upload: Upload, state: Upload.State, said: str) -> None:
+    """Change the state, unless something else did meanwhile, and write down who did."""
+    rows = Upload.objects.filter(pk=upload.pk, state=upload.state)
+    if rows.update(state=state, problem="", updated_at=Now()):
+        admin.site.get_model_admin(Upload).log_change(request, upload, said)
+
+
+def _back(upload: Upload) -> HttpResponse:
+    return redirect("admin:krakendata_upload_change", upload.pk)
+
+
+def _is_check_lost(upload: Upload) -> bool:
+    return bool(upload.problem) or upload.updated_at < timezone.now() - CHECK_LOST_AFTER
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------
+
+
+def _state_of(upload: Upload, run: SyncRun | None) -> Upload.State:
+    """The state as the run has it: the row follows at the next upkeep."""
+    state = State(upload.state)
+    if (
+        state == State.IMPORTING
+        and run is not None
+        and run.state in (SyncRun.State.DONE, SyncRun.State.FAILED)
+    ):
+        return State.DONE if run.state == SyncRun.State.DONE else State.FAILED
+    return state
+
+
+def _chip(upload: Upload, state: Upload.State) -> SafeString:
+    shown = chip(WORDS.get(state, state.value), TONES[state])
+    if state == State.RECEIVING:
+        return format_html("{} {}", shown, numeric(f"{upload.received / upload.size:.0%}"))
+    return shown
+
+
+def _cells(upload: Upload, run: SyncRun | None) -> list[object]:
+    return [
+        link(upload.name, "krakendata_upload_change", upload.pk),
+        numeric(size(upload.size)),
+        _chip(upload, _state_of(upload, run)),
+        upload.owner,
+        numeric(minute(upload.created_at)),
+    ]
+
+
+def _facts(upload: Upload) -> list[tuple[str, object]]:
+    return [
+        ("Size", f"{size(upload.size)} ({number(upload.size)} bytes)"),
+        ("Pair", upload.symbol or "as its members are named"),
+        ("Uploaded by", upload.owner),
+        ("Began (UTC)", minute(upload.created_at)),
+        ("Kept as", upload.file if upload.has_file else NOTHING),
+        ("Kept for", f"{(HALF_KEPT if upload.state == State.RECEIVING else WHOLE_KEPT).days} d, unless it is imported"),
+    ]  # fmt: skip
+
+
+def _told(findings: dict[str, Any]) -> dict[str, Any] | None:
+    """What the check saw, with numbers as people read them."""
+    if not findings:
+        return None
+    told = {f"{name}_told": number(findings[name]) for name in ("rows", "looked_at", "bad")}
+    return {
+        **findings,
+        **told,
+        "files_more": findings["file_count"] - len(findings["files"]),
+        "refused_more": findings["refused_count"] - len(findings["refused"]),
+    }
+
+
+def _file_table(files: list[dict[str, Any]]) -> Table:
+    rows = [
+        [
+            file["name"],
+            file["symbol"],
+            _content(file),
+            numeric(number(file["rows"])),
+            numeric(number(file["rows_behind"])) if file["rows_behind"] else NOTHING,
+        ]
+        for file in files
+    ]
+    return Table(FILE_COLUMNS, rows, "Nothing in it can be imported.")
+
+
+def _content(file: dict[str, Any]) -> str:
+    if file["kind"] == "candles":
+        return f"{file['interval']}-minute candles (OHLCVT)"
+    ids = "without ids" if file["schema"] == "A" else "with ids"
+    return f"trades {ids} (schema {file['schema']})"
+
+
+def _bad_line(first: dict[str, Any] | None) -> dict[str, object] | None:
+    return None if first is None else {**first, "line": number(first["line"]), "raw": marked(first["raw"])}
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin):
+    """One's own uploads, and everybody's for those who may view uploads."""
+
+    def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
+        return (
+            ("begin/", "krakendata_upload_begin", upload_chunks.begin),
+            ("<int:pk>/received/", "krakendata_upload_received", upload_chunks.received),
+            ("<int:pk>/chunk/", "krakendata_upload_chunk", upload_chunks.chunk),
+            ("<int:pk>/import/", "krakendata_upload_import", order_import),
+            ("<int:pk>/check/", "krakendata_upload_check", check_again),
+            ("<int:pk>/discard/", "krakendata_upload_discard", discard),
+        )
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm(MAY_UPLOAD) or request.user.has_perm(MAY_VIEW_ALL))
+
+    has_module_permission = has_view_permission
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        _refuse_strangers(self, request)
+        return uploads_page(request)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        _refuse_strangers(self, request)
+        return upload_page(request, object_id)
+
+
+def _refuse_strangers(page: UploadAdmin, request: HttpRequest) -> None:
+    if not page.has_view_permission(request):
+        raise PermissionDenied
