@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from asgiref.sync import async_to_sync
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -284,6 +284,7 @@ def _confirm(request: HttpRequest) -> HttpResponse:
     watch = f"{reverse('admin:krakendata_onboard_progress')}?symbol={pair.symbol}"
     try:
         tracked = async_to_sync(track)([pair.symbol], since)
+        admin.site.get_model_admin(Pair).log_change(request, pair, f"Tracked from {_told(since)} on.")
         queue_backfills(tracked)
     except QueueAway as away:
         messages.warning(request, f"{pair} is tracked. {away} The schedule fetches its past once it does.")

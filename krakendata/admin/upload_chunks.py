@@ -111,7 +111,7 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
         name, size = shown_name(str(given["name"])), int(given["size"])
         fingerprint = str(given.get("fingerprint", ""))[:FINGERPRINT_CHARACTERS]
         symbol = str(given.get("symbol") or "").strip()[:SYMBOL_CHARACTERS]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise NotTaken(BAD_REQUEST, "That says nothing of a file.") from error
     if why := why_wrong_kind(name):
         raise NotTaken(UNPROCESSABLE, why)

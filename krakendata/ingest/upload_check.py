@@ -190,7 +190,7 @@ def _refuse_unsound(
         try:
             _refuse_other_size(member, should_stop)
         except _Bomb:
-            # The reader would stop at the declared size and import the rest: nothing of such an archive is to be trusted.
+            # The reader would stop at the declared size and import what is before it: such an archive lies.
             raise
         except ImportFileError as error:
             unsound[member.path] = error
