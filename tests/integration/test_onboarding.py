@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from krakendata.admin import onboarding
+from krakendata.admin import onboarding_cost
 from krakendata.admin.onboarding import find_pairs
 from krakendata.models import Pair, SyncRun, SyncStatus, TradeRun
 from krakendata.types import ns_of
@@ -171,7 +171,7 @@ class TestCost:
     def test_an_exchange_that_takes_its_time_is_not_waited_for(
         self, listing: ListingExchange, operator: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(onboarding, "ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr(onboarding_cost, "ANSWER_SECONDS", 0.0)
         page = body(operator, "krakendata_onboard_cost", symbol="BTC/USD", start="month")
         assert "has not answered within" in page
 
