@@ -35,7 +35,7 @@ def progress(request: HttpRequest) -> HttpResponse:
     pair = Pair.objects.filter(symbol=request.GET.get("symbol", "")).first()
     if pair is None:
         raise Http404("The exchange lists no such pair.")
-    run = SyncRun.objects.filter(kind="backfill", parameters__symbol=pair.symbol).order_by("-id").first()
+    run = backfill_of(pair)
     status = SyncStatus.objects.filter(symbol=pair.symbol, kind="trades").first()
     now = timezone.now()
     coverage = async_to_sync(_coverage)(pair.symbol, _asked(pair, status, now)) if status else None
@@ -52,6 +52,15 @@ def progress(request: HttpRequest) -> HttpResponse:
     )
 
 
+def backfill_of(pair: Pair) -> SyncRun | None:
+    """The pair's newest backfill; one that is done is none if it did not begin early enough for today's beginning."""
+    run = SyncRun.objects.filter(kind="backfill", parameters__symbol=pair.symbol).order_by("-id").first()
+    if run is None or run.state != SyncRun.State.DONE or not (since := run.parameters.get("since")):
+        return run
+    is_enough = pair.tracked_since is not None and datetime.fromisoformat(since) <= pair.tracked_since
+    return run if is_enough else None
+
+
 def steps_of(
     pair: Pair, run: SyncRun | None, status: SyncStatus | None, coverage: Coverage | None
 ) -> list[Step]:
@@ -66,7 +75,7 @@ def steps_of(
 
 def is_over(run: SyncRun | None, status: SyncStatus | None) -> bool:
     """Whether the past is in, without a hole."""
-    return run is not None and run.state == SyncRun.State.DONE and status is not None and status.holes == 0
+    return run is not None and run.state == SyncRun.State.DONE and (status is None or status.holes == 0)
 
 
 def _fetching(run: SyncRun | None) -> Step:
@@ -83,7 +92,7 @@ def _fetching(run: SyncRun | None) -> Step:
 
 def _proven(status: SyncStatus | None, coverage: Coverage | None, *, is_done: bool) -> Step:
     if status is None or coverage is None:
-        return Step(chip("nothing yet", "quiet"), "no trade is in")
+        return Step(chip("nothing yet", "quiet"), "no trade has happened" if is_done else "no trade is in")
     share = _share(coverage.proven, coverage.asked)
     stretch = f"{minute(coverage.asked.start)} to {minute(coverage.asked.end)} UTC"
     held = f"{number(status.collected)} trades are in; {share:.1%} of {stretch} is proven"

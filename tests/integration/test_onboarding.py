@@ -262,6 +262,15 @@ class TestWatching:
         assert found is not None
         assert 49 < float(found[1]) < 51
 
+    def test_what_was_fetched_of_a_later_beginning_is_not_enough(
+        self, listing: ListingExchange, operator: Client
+    ) -> None:
+        confirm(operator, symbol="ETH/USD", start="date", since="2024-06-01 00:00:00")
+        begin_backfill("ETH/USD", state="done", since="2024-06-01T00:00:00+00:00")
+        assert "its past is fetched" in body(operator, "krakendata_onboard_progress", symbol="ETH/USD")
+        confirm(operator, symbol="ETH/USD", start="date", since="2024-01-01 00:00:00")
+        assert "waits for a worker" in body(operator, "krakendata_onboard_progress", symbol="ETH/USD")
+
     def test_a_page_is_a_handful_of_queries(self, listing: ListingExchange, operator: Client) -> None:
         confirm(operator, symbol="ETH/USD", start="month")
         begin_backfill("ETH/USD", state="running")
