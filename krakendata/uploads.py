@@ -20,8 +20,8 @@ __all__ = [
 ]
 
 # A chunk is one request: large enough that what a request costs (some milliseconds) is little beside it, small enough
-# that a line which breaks loses seconds of work, and that a server keeps many of them in memory at once.
-CHUNK_BYTES = 4 << 20
+# that a line which breaks loses seconds of work. Beyond 2.5 MB Django would put a body on the disk before we see it.
+CHUNK_BYTES = 2 << 20
 
 # Who comes back does so the next day at the latest; what is whole waits for somebody to look at it, over a weekend too.
 HALF_KEPT = timedelta(days=1)
