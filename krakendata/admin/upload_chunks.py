@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
@@ -85,11 +87,11 @@ def chunk(request: HttpRequest, pk: int) -> JsonResponse:
     """Take the bytes of the body: `offset` says where they belong, `crc` is their CRC-32 as 8 hexadecimal digits."""
     try:
         folder, data = open_folder(), _body(request)
-        upload = _write(folder, request.user.get_username(), pk, _offset(request), data)
+        upload, is_last = _write(folder, request.user.get_username(), pk, _offset(request), data)
     except NotTaken as refusal:
         return refusal.answer
-    if upload.received == upload.size:
-        _check_soon(upload)
+    if is_last:
+        ask_for_check(upload)
     return JsonResponse({"received": upload.received, "state": upload.state})
 
 
@@ -109,7 +111,7 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
     try:
         given = json.loads(request.read(MAX_FACTS_BYTES))
         name, size = shown_name(str(given["name"])), int(given["size"])
-        fingerprint = str(given.get("fingerprint", ""))[:FINGERPRINT_CHARACTERS]
+        fingerprint = shown_name(str(given.get("fingerprint", "")))[:FINGERPRINT_CHARACTERS]
         symbol = str(given.get("symbol") or "").strip()[:SYMBOL_CHARACTERS]
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise NotTaken(BAD_REQUEST, "That says nothing of a file.") from error
@@ -139,9 +141,9 @@ def _half(request: HttpRequest, folder: UploadFolder, facts: dict[str, Any]) -> 
 
 
 def _new(request: HttpRequest, folder: UploadFolder, facts: dict[str, Any]) -> Upload:
-    _refuse_without_room(folder, facts["size"])
     minutes = facts.pop("minutes")
-    with transaction.atomic():
+    with _writing(), transaction.atomic():
+        _refuse_without_room(folder, facts["size"])
         upload = Upload.objects.create(owner=request.user.get_username(), **facts)
         upload.file = kept_name(upload.pk, secrets.token_hex(4), upload.name, minutes)
         upload.save(update_fields=["file"])
@@ -184,8 +186,11 @@ def _body(request: HttpRequest) -> bytes:
     return bytes(data)
 
 
-def _write(folder: UploadFolder, owner: str, pk: int, offset: int, data: bytes) -> Upload:
-    """Write what comes next, in the transaction that says so: the row never promises bytes that are not there."""
+def _write(folder: UploadFolder, owner: str, pk: int, offset: int, data: bytes) -> tuple[Upload, bool]:
+    """Write what comes next, in the transaction that says so: the row never promises bytes that are not there.
+
+    Gives the upload, and whether it is whole by this very chunk: it is to be looked at once.
+    """
     with transaction.atomic():
         upload = Upload.objects.select_for_update().filter(pk=pk, owner=owner).first()
         if upload is None:
@@ -194,7 +199,7 @@ def _write(folder: UploadFolder, owner: str, pk: int, offset: int, data: bytes) 
         if place is Place.OUTSIDE:
             raise NotTaken(BAD_REQUEST, "The chunk is no part of the file.", received=upload.received)
         if place is Place.KNOWN:
-            return upload
+            return upload, False
         if upload.state != Upload.State.RECEIVING or place is Place.ELSEWHERE:
             raise NotTaken(CONFLICT, "Other bytes come next.", received=upload.received, state=upload.state)
         _put(folder, upload, data)
@@ -203,24 +208,25 @@ def _write(folder: UploadFolder, owner: str, pk: int, offset: int, data: bytes) 
         if upload.received == upload.size:
             upload.state = Upload.State.CHECKING
         upload.save(update_fields=["received", "updated_at", "state"])
-    return upload
+    return upload, upload.received == upload.size
 
 
 def _put(folder: UploadFolder, upload: Upload, data: bytes) -> None:
-    if folder.room() < len(data):
-        raise NotTaken(NO_ROOM, "The server's disk is full; the upload goes on once there is room.")
-    try:
+    with _writing():
+        if folder.room() < len(data):
+            raise NotTaken(NO_ROOM, "The server's disk is full; the upload goes on once there is room.")
         folder.write(upload.file, upload.received, data)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Tell what the disk refuses."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise NotTaken(NOT_FOUND, "What was sent of the file is gone; discard it and begin again.") from error
     except OSError as error:
-        raise NotTaken(NO_ROOM, f"The server cannot write it ({error.strerror}).") from error
-
-
-def _check_soon(upload: Upload) -> None:
-    """Have a worker look at it; a chunk that comes again does not have it looked at twice: only its state says when."""
-    if upload.state == Upload.State.CHECKING:
-        ask_for_check(upload)
+        raise NotTaken(NO_ROOM, f"The server cannot write to UPLOAD_DIR ({error.strerror}).") from error
 
 
 def ask_for_check(upload: Upload) -> None:

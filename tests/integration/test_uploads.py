@@ -153,6 +153,7 @@ class TestChunks:
         send(alice, number, CHUNK, CSV[CHUNK:])
         last = send(alice, number, CHUNK, CSV[CHUNK:])
         assert (last.status_code, facts_of(last)["received"]) == (200, len(CSV))
+        assert queued(queue) == [("krakendata.tasks.check_upload", [number])]
         assert kept(folder, upload_of(number)) == CSV
 
     def test_a_chunk_that_was_damaged_on_its_way_is_not_taken(self, alice: Client) -> None:
@@ -291,6 +292,10 @@ class TestRefusedAtOnce:
         assert not Upload.objects.exists()
         assert not folder.exists()
 
+    @pytest.mark.parametrize("fingerprint", ["\0", "\ud800", "x" * 10_000, 7, ["a"], None])
+    def test_any_fingerprint_is_borne(self, alice: Client, fingerprint: object) -> None:
+        assert begin(alice, fingerprint=fingerprint).status_code in (200, 400)
+
     @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'{"name": "XBTUSD.csv"}', b"[" * 9_000])
     def test_what_is_no_description_of_a_file_is_refused(self, alice: Client, body: bytes) -> None:
         address = reverse("admin:krakendata_upload_begin")
@@ -307,6 +312,13 @@ class TestRefusedAtOnce:
         assert begin(alice, "ETHUSD.csv").status_code == 200
         monkeypatch.setattr(upload_files.UploadFolder, "room", lambda self: -1)
         assert send(alice, number, len(CSV) // 2 + 1, CSV[len(CSV) // 2 + 1 :]).status_code == 507
+
+    def test_a_folder_that_cannot_be_written_to_is_told(self, alice: Client, folder: Path) -> None:
+        folder.write_text("a file in its place", encoding="utf-8")
+        answer = begin(alice)
+        assert answer.status_code == 507
+        assert "cannot write to UPLOAD_DIR" in facts_of(answer)["error"]
+        assert not Upload.objects.exists()
 
     def test_without_a_folder_uploads_are_off_and_the_page_says_how_to_turn_them_on(
         self, alice: Client, settings: Settings
