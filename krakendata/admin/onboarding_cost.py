@@ -71,31 +71,35 @@ def cost_facts(cost: BackfillCost, keeping: Keeping) -> list[tuple[str, str, str
     folded = cost.trades - cost.stored_trades
     kept = f"all of the last {duration(keeping.trades)}" if keeping.trades else "all of them"
     return [
-        ("Trades", f"about {number(cost.trades)}", f"in {number(cost.calls)} calls to the exchange"),
+        ("Trades", f"about {_roughly(cost.trades)}", f"in about {_roughly(cost.calls)} calls to the exchange"),
         ("Time", "as fast as the exchange answers" if cost.duration is None else f"about {duration(cost.duration)}",
          "the newest come first"),
         ("Disk", f"about {size(cost.disk_bytes)}",
-         f"trades ({kept}) and candles" + (f"; {number(folded)} older trades only build candles" if folded else "")),
+         f"trades ({kept}) and candles" + (f"; {_roughly(folded)} older trades only build candles" if folded else "")),
     ]  # fmt: skip
 
 
 def basis(newest: NewestTrades, since: datetime | None, budget: CallBudget) -> str:
-    """What the estimate is made of, in a sentence."""
+    """What the estimate is made of."""
     if not newest.last_id:
         return "An estimate: the exchange has no trade of this pair yet."
-    pace = (
-        f"the pace of its newest {number(newest.count)}, which took {duration(newest.span)}. Quiet and busy times make "
-        "it wrong by a multiple"
-    )
-    trades = f"the number of its newest trade ({number(newest.last_id)}), which counts all of them"
+    pace = f"the pace of the newest {number(newest.count)} trades, which took {duration(newest.span)}"
+    if since is None:
+        trades = f"The number of the newest trade, {number(newest.last_id)}, counts them all; the room goes by {pace}."
+    else:
+        trades = (
+            f"It goes by {pace}: a pair that was busier or quieter before makes it wrong by a multiple. "
+            f"There were {number(newest.last_id)} trades in all."
+        )
     sharing = f", shared by {budget.pairs} pairs at work" if budget.pairs > 1 else ""
-    calls = (
-        f"{budget.a_second:g} calls a second of 1,000 trades{sharing}"
-        if budget.a_second
-        else "no limit of calls"
-    )
-    parts = f"{trades}; of {pace}" if since is None else f"{pace}, but never above {trades}"
-    return f"An estimate, of {parts}; {calls}; and the measured bytes of a row."
+    calls = f"{budget.a_second:g} a second{sharing}" if budget.a_second else "as many as it likes"
+    return f"An estimate. {trades} Calls: {calls}, of 1,000 trades each. Disk: the measured bytes of a row."
+
+
+def _roughly(count: int) -> str:
+    """An estimate to three digits: 2592030 as 2,590,000."""
+    digits = len(str(count)) - 3
+    return number(round(count, -digits) if digits > 0 else count)
 
 
 def _pairs_at_work(pair: Pair, now: datetime) -> int:

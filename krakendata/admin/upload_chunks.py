@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from krakendata.admin.pages import page_with
-from krakendata.errors import KrakenDataError
+from krakendata.errors import ImportFileError, UnknownSymbol
 from krakendata.ingest.upload_check import named_pair
 from krakendata.ingest.upload_files import UploadFolder
 from krakendata.management.queueing import QueueAway, queue_upload_check
@@ -121,7 +121,9 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
         raise NotTaken(TOO_LARGE, why)
     try:
         pair, minutes = named_pair(name, _symbols(), symbol or None)
-    except KrakenDataError as error:
+    except UnknownSymbol as error:
+        raise NotTaken(UNPROCESSABLE, f"No pair is called {symbol}; write it as BTC/USD.") from error
+    except ImportFileError as error:
         raise NotTaken(UNPROCESSABLE, str(error)) from error
     return {"name": name, "size": size, "fingerprint": fingerprint, "symbol": pair, "minutes": minutes}
 

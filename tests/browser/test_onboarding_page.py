@@ -52,7 +52,7 @@ def test_a_pair_goes_from_nothing_to_proven(page: Page, exchange: ReplayServer, 
     page.get_by_role("link", name="choose: BTC/USD").click()
     page.get_by_label("its first trade: everything").check()
     page.get_by_role("button", name="See what it costs").click()
-    expect(page.get_by_text("An estimate, of")).to_be_visible()
+    expect(page.get_by_text("An estimate.")).to_be_visible()
     keep_picture(page, "onboarding-cost")
     assert not Pair.objects.filter(tracked=True).exists()
     page.get_by_role("button", name="Track BTC/USD from its first trade on").click()
@@ -98,6 +98,6 @@ def test_it_fits_every_width_in_light_and_dark(
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{reverse('admin:krakendata_onboard')}?q=btc&symbol=BTC/USD&start=month")
-    expect(page.get_by_text("An estimate, of")).to_be_visible()
+    expect(page.get_by_text("An estimate.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     keep_picture(page, f"onboarding-{scheme}-{width}")

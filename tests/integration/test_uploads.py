@@ -278,7 +278,7 @@ class TestRefusedAtOnce:
             ({"name": "XBTUSD_7.csv"}, 422, "names interval 7"),
             ({"size": 0}, 413, "is empty"),
             ({"size": 10_000_001}, 413, "UPLOAD_MAX_BYTES"),
-            ({"symbol": "nonsense"}, 422, "Unknown symbol"),
+            ({"symbol": "nonsense"}, 422, "No pair is called nonsense"),
             ({"size": "many"}, 400, "says nothing of a file"),
             ({"size": None}, 400, "says nothing of a file"),
         ],
