@@ -115,7 +115,7 @@ def upload_page(request: HttpRequest, pk: str) -> HttpResponse:
         is_half=state == State.RECEIVING,
         may_import=is_own and state in (State.READY, State.FAILED),
         may_check=is_own and state == State.CHECKING and _is_check_lost(upload),
-        may_discard=(is_own or request.user.has_perm(MAY_DISCARD_ALL)) and upload.has_file and state != State.IMPORTING,
+        may_discard=(is_own or request.user.has_perm(MAY_DISCARD_ALL)) and _is_discardable(upload, state),
     )  # fmt: skip
 
 
@@ -142,15 +142,18 @@ def runs_of(uploads: Iterable[Upload]) -> dict[int, SyncRun]:
 def order_import(request: HttpRequest, pk: int) -> HttpResponse:
     """Let a worker import one's own upload that was found good."""
     upload, folder = _own(request, pk), upload_folder()
-    if folder is None or upload.state not in (State.READY, State.FAILED) or not folder.has(upload.file):
+    is_ready = _state_now(upload) in (State.READY, State.FAILED)
+    # The state comes before the order: what a worker begins from now on is this import.
+    if folder is None or not (is_ready and folder.has(upload.file) and _change(upload, State.IMPORTING)):
         messages.warning(request, f"{upload.name} is not ready to be imported.")
         return _back(upload)
     try:
         queue_import(str(folder.file(upload.file)), upload.symbol)
     except QueueAway as away:
+        Upload.objects.filter(pk=upload.pk, state=State.IMPORTING).update(state=State.READY)
         messages.warning(request, f"{away} {upload.name} waits here; order its import again once it does.")
         return _back(upload)
-    _change(request, upload, State.IMPORTING, "Ordered its import.")
+    _log(request, upload, "Ordered its import.")
     return _back(upload)
 
 
@@ -174,9 +177,13 @@ def discard(request: HttpRequest, pk: int) -> HttpResponse:
     upload, folder = uploads.first(), upload_folder()
     if upload is None:
         raise Http404("There is no such upload.")
-    if folder is not None and upload.has_file and upload.state != State.IMPORTING:
+    if (
+        folder is not None
+        and _is_discardable(upload, _state_now(upload))
+        and _change(upload, State.DISCARDED)
+    ):
         folder.remove(upload.file)
-        _change(request, upload, State.DISCARDED, "Discarded.")
+        _log(request, upload, "Discarded.")
         messages.success(request, f"{upload.name} is taken away.")
     return redirect("admin:krakendata_upload_changelist")
 
@@ -195,11 +202,15 @@ def _visible(request: HttpRequest) -> QuerySet[Upload]:
     return rows.filter(owner=request.user.get_username())
 
 
-def _change(request: HttpRequest, upload: Upload, state: Upload.State, said: str) -> None:
-    """Change the state, unless something else did meanwhile, and write down who did."""
+def _change(upload: Upload, state: Upload.State) -> bool:
+    """Change the state; False where something else did meanwhile."""
     rows = Upload.objects.filter(pk=upload.pk, state=upload.state)
-    if rows.update(state=state, problem="", updated_at=Now()):
-        admin.site.get_model_admin(Upload).log_change(request, upload, said)
+    return bool(rows.update(state=state, problem="", updated_at=Now()))
+
+
+def _log(request: HttpRequest, upload: Upload, said: str) -> None:
+    """Write down who did it."""
+    admin.site.get_model_admin(Upload).log_change(request, upload, said)
 
 
 def _back(upload: Upload) -> HttpResponse:
@@ -211,6 +222,15 @@ def _is_check_lost(upload: Upload) -> bool:
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------
+
+
+def _state_now(upload: Upload) -> Upload.State:
+    return _state_of(upload, runs_of([upload]).get(upload.pk))
+
+
+def _is_discardable(upload: Upload, state: Upload.State) -> bool:
+    """Whether there is something to take away that nobody reads; what is imported goes by itself."""
+    return upload.has_file and state not in (State.IMPORTING, State.DONE)
 
 
 def _state_of(upload: Upload, run: SyncRun | None) -> Upload.State:
