@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -15,12 +14,12 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from krakendata import types
 from krakendata.admin.browse import KRAKEN_OPENED
 from krakendata.admin.onboarding_cost import cost
 from krakendata.admin.onboarding_progress import progress
 from krakendata.admin.onboarding_start import ANSWER_SECONDS, MAY_TRACK, StartForm, listed_pair, told
 from krakendata.admin.pages import Column, Table, link, page_with, show
+from krakendata.admin.pair_names import listed_symbols
 from krakendata.admin.wording import NOTHING, chip, number
 from krakendata.errors import KrakenDataError, UnknownSymbol
 from krakendata.ingest.pair_list import refresh_pairs
@@ -29,7 +28,7 @@ from krakendata.management.exchange import open_exchange
 from krakendata.management.queueing import QueueAway, queue_backfills
 from krakendata.management.tracking import track
 from krakendata.models import Pair
-from krakendata.types import Symbols
+from krakendata.types import GONE
 
 # More than that nobody reads through; a longer name finds fewer.
 PAIRS_SHOWN = 20
@@ -79,7 +78,7 @@ def find_pairs(asked: str) -> list[Pair]:
     found.sort(
         key=lambda pair: (
             pair.symbol not in named,
-            pair.status in types.GONE,
+            pair.status in GONE,
             not pair.symbol.startswith(start),
             pair.symbol,
         )
@@ -89,8 +88,7 @@ def find_pairs(asked: str) -> list[Pair]:
 
 def _named(asked: str) -> set[str]:
     """The symbols that the text is a name of, by the rule of `Symbols`; "btc usd" and "btc-usd" are tried too."""
-    names = [field.name for field in fields(types.Pair)]
-    symbols = Symbols(types.Pair(*row) for row in Pair.objects.values_list(*names))
+    symbols = listed_symbols()
     spellings = {asked, asked.upper(), *("/".join(asked.upper().split(mark)) for mark in (" ", "-", "_"))}
     named = set()
     for spelling in spellings:
@@ -108,7 +106,7 @@ def found_table(found: Iterable[Pair], asked: str) -> Table:
 
 def _cells(pair: Pair) -> list[object]:
     others = dict.fromkeys(name for name in (pair.altname, pair.wsname, pair.key) if name != pair.symbol)
-    is_gone = pair.status in types.GONE
+    is_gone = pair.status in GONE
     choice = "choose" if not pair.tracked else "choose another start"
     return [
         pair.symbol,

@@ -22,14 +22,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from krakendata.admin.pages import page_with
+from krakendata.admin.pair_names import listed_symbols
 from krakendata.errors import ImportFileError, UnknownSymbol
 from krakendata.ingest.upload_check import named_pair
 from krakendata.ingest.upload_files import UploadFolder
 from krakendata.management.queueing import QueueAway, queue_upload_check
-from krakendata.models import Pair, Upload
+from krakendata.models import Upload
 from krakendata.options import upload_folder, upload_limits
-from krakendata.types import Pair as ListedPair
-from krakendata.types import Symbols
 from krakendata.uploads import (
     CHUNK_BYTES,
     HALF_KEPT,
@@ -120,17 +119,12 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
     if why := why_too_large(size, upload_limits()):
         raise NotTaken(TOO_LARGE, why)
     try:
-        pair, minutes = named_pair(name, _symbols(), symbol or None)
+        pair, minutes = named_pair(name, listed_symbols(), symbol or None)
     except UnknownSymbol as error:
         raise NotTaken(UNPROCESSABLE, f"No pair is called {symbol}; write it as BTC/USD.") from error
     except ImportFileError as error:
         raise NotTaken(UNPROCESSABLE, str(error)) from error
     return {"name": name, "size": size, "fingerprint": fingerprint, "symbol": pair, "minutes": minutes}
-
-
-def _symbols() -> Symbols:
-    names = ListedPair.__match_args__
-    return Symbols(ListedPair(*row) for row in Pair.objects.values_list(*names))
 
 
 def _half(request: HttpRequest, folder: UploadFolder, facts: dict[str, Any]) -> Upload | None:
