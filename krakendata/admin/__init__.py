@@ -2,8 +2,8 @@
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
 `rejects`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may ask the HTTP API),
-`onboarding` (tracking a pair), `uploads` and `upload_chunks`
-(archives through the browser), `overview` (the first page), `third_party` (others' pages).
+`onboarding` (tracking a pair), `uploads` (archives through the browser), `overview` (the first page),
+`third_party` (others' pages).
 """
 
 from django.apps import apps

@@ -14,8 +14,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from krakendata.admin import upload_chunks
@@ -23,12 +21,12 @@ from krakendata.admin.pages import Column, Table, link, page_with, show
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.runs import progress_of
 from krakendata.admin.upload_chunks import MAY_UPLOAD, ask_for_check
-from krakendata.admin.wording import NOTHING, chip, marked, minute, number, numeric, size
+from krakendata.admin.upload_shown import bad_line, file_table, state_chip, told_findings, upload_facts
+from krakendata.admin.wording import minute, numeric, size
 from krakendata.management.queueing import QueueAway, queue_import
 from krakendata.models import SyncRun, Upload
 from krakendata.models.uploads import imports_of
 from krakendata.options import upload_folder, upload_limits
-from krakendata.uploads import HALF_KEPT, WHOLE_KEPT
 
 # Seeing everybody's, and taking away what others have left; without it one sees one's own.
 MAY_VIEW_ALL = "krakendata.view_upload"
@@ -41,30 +39,12 @@ CHECK_LOST_AFTER = timedelta(minutes=2)
 
 State = Upload.State
 
-TONES = {
-    State.RECEIVING: "quiet",
-    State.CHECKING: "busy",
-    State.READY: "busy",
-    State.REFUSED: "bad",
-    State.IMPORTING: "busy",
-    State.DONE: "good",
-    State.FAILED: "bad",
-    State.DISCARDED: "quiet",
-}
-WORDS = {State.RECEIVING: "half", State.READY: "ready to import"}
 COLUMNS = [
     Column("Archive"),
     Column("Size", True),
     Column("State"),
     Column("Uploaded by"),
     Column("Began (UTC)"),
-]
-FILE_COLUMNS = [
-    Column("File"),
-    Column("Pair"),
-    Column("What it holds"),
-    Column("Rows", True, "About: by the length of the first ones"),
-    Column("Behind the retention", True, "About, at most: these build candles and keep no row of their own"),
 ]
 
 
@@ -105,11 +85,11 @@ def upload_page(request: HttpRequest, pk: str) -> HttpResponse:
         "upload.html",
         upload.name,
         upload=upload,
-        state=_chip(upload, state),
-        facts=_facts(upload),
-        findings=_told(upload.findings),
-        files=_file_table(upload.findings.get("files", [])),
-        bad=_bad_line(upload.findings.get("first_bad")),
+        state=state_chip(upload, state),
+        facts=upload_facts(upload),
+        findings=told_findings(upload.findings),
+        files=file_table(upload.findings.get("files", [])),
+        bad=bad_line(upload.findings.get("first_bad")),
         progress=progress_of(run) if run else None,
         follows=state in (State.CHECKING, State.IMPORTING),
         is_half=state == State.RECEIVING,
@@ -245,70 +225,14 @@ def _state_of(upload: Upload, run: SyncRun | None) -> Upload.State:
     return state
 
 
-def _chip(upload: Upload, state: Upload.State) -> SafeString:
-    shown = chip(WORDS.get(state, state.value), TONES[state])
-    if state == State.RECEIVING:
-        return format_html("{} {}", shown, numeric(f"{upload.received / upload.size:.0%}"))
-    return shown
-
-
 def _cells(upload: Upload, run: SyncRun | None) -> list[object]:
     return [
         link(upload.name, "krakendata_upload_change", upload.pk),
         numeric(size(upload.size)),
-        _chip(upload, _state_of(upload, run)),
+        state_chip(upload, _state_of(upload, run)),
         upload.owner,
         numeric(minute(upload.created_at)),
     ]
-
-
-def _facts(upload: Upload) -> list[tuple[str, object]]:
-    return [
-        ("Size", f"{size(upload.size)} ({number(upload.size)} bytes)"),
-        ("Pair", upload.symbol or "as its members are named"),
-        ("Uploaded by", upload.owner),
-        ("Began (UTC)", minute(upload.created_at)),
-        ("Kept as", upload.file if upload.has_file else NOTHING),
-        ("Kept for", f"{(HALF_KEPT if upload.state == State.RECEIVING else WHOLE_KEPT).days} d, unless it is imported"),
-    ]  # fmt: skip
-
-
-def _told(findings: dict[str, Any]) -> dict[str, Any] | None:
-    """What the check saw, with numbers as people read them."""
-    if not findings:
-        return None
-    told = {f"{name}_told": number(findings[name]) for name in ("rows", "looked_at", "bad")}
-    return {
-        **findings,
-        **told,
-        "files_more": findings["file_count"] - len(findings["files"]),
-        "refused_more": findings["refused_count"] - len(findings["refused"]),
-    }
-
-
-def _file_table(files: list[dict[str, Any]]) -> Table:
-    rows = [
-        [
-            file["name"],
-            file["symbol"],
-            _content(file),
-            numeric(number(file["rows"])),
-            numeric(number(file["rows_behind"])) if file["rows_behind"] else NOTHING,
-        ]
-        for file in files
-    ]
-    return Table(FILE_COLUMNS, rows, "Nothing in it can be imported.")
-
-
-def _content(file: dict[str, Any]) -> str:
-    if file["kind"] == "candles":
-        return f"{file['interval']}-minute candles (OHLCVT)"
-    ids = "without ids" if file["schema"] == "A" else "with ids"
-    return f"trades {ids} (schema {file['schema']})"
-
-
-def _bad_line(first: dict[str, Any] | None) -> dict[str, object] | None:
-    return None if first is None else {**first, "line": number(first["line"]), "raw": marked(first["raw"])}
 
 
 @admin.register(Upload)
