@@ -46,7 +46,9 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "krakendata",
 ]
+# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first.
 MIDDLEWARE = [
+    "krakendata.metrics.middleware.machines",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

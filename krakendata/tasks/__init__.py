@@ -2,10 +2,11 @@
 
 `stopping` says when a worker is to end, `running` runs a deed and decides what follows it, and the tasks themselves
 lie by subject: `collecting` asks the exchange, `importing` reads archives, `auditing` looks whether what is stored is
-right, `keeping` keeps the database in shape.
+right, `keeping` keeps the database in shape. `outcomes` leaves in Redis how each of them ended.
 Their names begin with `krakendata.tasks.` wherever they lie.
 """
 
+from krakendata.tasks import outcomes  # noqa: F401  (it listens to Celery's signals)
 from krakendata.tasks.auditing import audit
 from krakendata.tasks.collecting import backfill, fill_gaps, refresh_pairs, resume_backfills
 from krakendata.tasks.importing import import_files, import_watched_folder
