@@ -39,8 +39,9 @@ REDIS_SECONDS = 1.0
 async def read_samples() -> Sequence[Sample]:
     """Everything, with how long it took; what does not answer in time is left out and said to be away."""
     began, now = time.monotonic(), datetime.now(UTC)
-    database, redis = await asyncio.gather(try_database(database_arguments()), try_redis(redis_url()))
-    read = list(samples_of(database, redis, now))
+    url = redis_url()
+    database, redis = await asyncio.gather(try_database(database_arguments()), try_redis(url))
+    read = list(samples_of(database, redis, now, has_redis=url is not None))
     return [
         *read,
         Sample("krakendata_reading_timestamp_seconds", now.timestamp()),

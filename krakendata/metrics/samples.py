@@ -43,11 +43,12 @@ class RedisReading:
 
 
 def samples_of(
-    database: DatabaseReading | None, redis: RedisReading | None, now: datetime
+    database: DatabaseReading | None, redis: RedisReading | None, now: datetime, has_redis: bool = True
 ) -> Iterator[Sample]:
-    """Everything that was read; None: it did not answer."""
-    for part, reading in (("database", database), ("redis", redis)):
-        yield Sample("krakendata_up", reading is not None, (part,))
+    """Everything that was read; None: it did not answer. Where there is no Redis (`has_redis`) it is not away."""
+    yield Sample("krakendata_up", database is not None, ("database",))
+    if has_redis:
+        yield Sample("krakendata_up", redis is not None, ("redis",))
     if database:
         yield from database_samples(database, now)
     if redis:
