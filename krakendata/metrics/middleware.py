@@ -8,11 +8,10 @@ first, and includes no addresses.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction
 from typing import Any
 
 import msgspec
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.decorators import sync_and_async_middleware
 
@@ -80,6 +79,7 @@ async def _answer(view: View, request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(METHODS)
     response = await view(request)
     response["Cache-Control"] = "no-store"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 

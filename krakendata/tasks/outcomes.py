@@ -13,6 +13,8 @@ import redis
 from celery import Task
 from celery.signals import task_postrun, task_prerun
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from krakendata.metrics.task_outcomes import KEY, PREFIX, increments, last_success
 
@@ -56,11 +58,15 @@ def record(task: str, state: str, seconds: float, now: datetime) -> None:
 
 @cache
 def _client(url: str | None) -> "redis.Redis | None":
-    # Connections are made anew in each forked process.
-    return (
-        redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-        if url
-        else None
+    """One for each process: connections are made anew after a fork."""
+    if not url:
+        return None
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+        # At once, for a connection from before a restart of Redis.
+        retry=Retry(NoBackoff(), 1),
     )
 
 

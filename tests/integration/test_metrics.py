@@ -335,9 +335,13 @@ async def test_a_rollup_is_behind_until_it_is_refreshed(store: Store) -> None:
 
 
 async def test_every_measured_table_has_a_size(store: Store) -> None:
+    await store.stage([("BTC/USD", NOW.replace(second=0), 1, 1, 1, 1, 1, 1, 1, None, None, True)])
     read = await read_database(store.connection)
-    assert {size.table for size in read.sizes} == set(monitoring.MEASURED_TABLES)
-    assert all(size.rows > 0 and not size.columnstore for size in read.sizes)
+    sizes = {size.table: size.rows for size in read.sizes}
+    assert sizes.keys() == set(monitoring.MEASURED_TABLES)
+    # Trades have no partition yet where these are the database's own.
+    assert [table for table, size in sizes.items() if size == 0] in ([], ["trades"])
+    assert not any(size.columnstore for size in read.sizes)
 
 
 @pytest.mark.community
