@@ -6,16 +6,16 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from krakendata.candle_reads import StoredCandles
 from krakendata.candles import bucket_start
 from krakendata.errors import StorageError
-from krakendata.gaps import Coverage, Stretch, coverage_of
+from krakendata.gaps import Stretch
 from krakendata.held_candles import read_up_to_date
-from krakendata.intervals import base_of
 from krakendata.storage.pool import Pool
-from krakendata.storage.queries import Bounds, Connection, read_bounds, read_ledger
+from krakendata.storage.queries import Connection, read_bounds
 from krakendata.stream_progress import StreamedCandle, StreamProgress, widened
 from krakendata.types import EPOCH, Candle, Interval
 
@@ -62,7 +62,8 @@ class CandleStream:
         self._history = history
         self._patience = patience
         self._forming = forming
-        # None before the first look.
+        # Neither before the first look.
+        self._series: StoredCandles | None = None
         self._progress: StreamProgress | None = None
         self._is_away = False
 
@@ -78,7 +79,10 @@ class CandleStream:
         waits = wait_seconds()
         while True:
             try:
-                given = await (self._begin() if self._progress is None else self._look(self._progress))
+                if self._series is None or self._progress is None:
+                    given = await self._begin()
+                else:
+                    given = await self._look(self._series, self._progress)
             except StorageError as error:
                 if not error.transient:
                     raise
@@ -99,24 +103,24 @@ class CandleStream:
         closed = bucket_start(now, self._interval.minutes)
         async with self._connected().connection() as connection:
             series = await self._find(connection)
-            bounds = series.bounds
             if not self._history:
+                self._series = series
                 self._progress = StreamProgress(self._interval, closed, self._patience)
                 return []
             # The past is given as it is, whatever the patience; what has only just closed may still be written.
             waited = PATIENCE if self._patience is None else self._patience
             surely = bucket_start(now - waited, self._interval.minutes)
             progress = StreamProgress(self._interval, surely, self._patience)
-            coverage = await self._read_coverage(connection, Stretch(surely, closed), bounds)
+            coverage, _ = await series.coverage(widened(Stretch(surely, closed)))
             reached = progress.reach(now, coverage)
             candles = await self._read_history(series, reached)
             start = candles[0].timestamp if candles else reached
             progress.position = start
-            coverage = await self._read_coverage(connection, Stretch(start, reached), bounds)
-        self._progress = progress
+            coverage, _ = await series.coverage(widened(Stretch(start, reached)))
+        self._series, self._progress = series, progress
         return progress.go_on(reached, coverage, candles)
 
-    async def _look(self, progress: StreamProgress) -> list[StreamedCandle]:
+    async def _look(self, before: StoredCandles, progress: StreamProgress) -> list[StreamedCandle]:
         pool, now = self._connected(), self._clock()
         if self._is_away:
             progress.be_patient_from(now)
@@ -126,17 +130,18 @@ class CandleStream:
         async with pool.connection() as connection:
             # One state of the database: the ledger that proves the candles is theirs.
             bounds = await read_bounds(connection, self._interval, self._symbol)
-            coverage = await self._read_coverage(connection, wanted, bounds)
+            series = replace(before, connection=connection, bounds=bounds)
+            coverage, _ = await series.coverage(widened(wanted))
             doubtful = progress.reconsidered(coverage)
             reached = progress.reach(now, coverage)
             again: list[Candle] = []
             for stretch in doubtful:
-                again += await self._read(connection, stretch, bounds.fence)
-            candles = await self._read(connection, Stretch(progress.position, reached), bounds.fence)
+                again += await self._read(series, stretch)
+            candles = await self._read(series, Stretch(progress.position, reached))
             forming: list[Candle] = []
             if self._forming:
                 bucket = Stretch(reached, reached + self._interval.length)
-                forming = await self._read(connection, bucket, bounds.fence)
+                forming = await self._read(series, bucket)
         late = progress.reconsider(doubtful, coverage, again)
         passed = progress.go_on(reached, coverage, candles)
         return [*late, *passed, *(each for candle in forming for each in progress.form(candle))]
@@ -146,16 +151,10 @@ class CandleStream:
         part = series.part(Stretch(EPOCH, end))
         return [Candle.from_row(row) for row in await series.newest_rows(part, "none", self._history)]
 
-    async def _read(self, connection: Connection, stretch: Stretch, folded_from: datetime) -> list[Candle]:
-        rows = await read_up_to_date(connection, self._interval, self._symbol, stretch, folded_from)
+    async def _read(self, series: StoredCandles, stretch: Stretch) -> list[Candle]:
+        fence = series.bounds.fence
+        rows = await read_up_to_date(series.connection, self._interval, self._symbol, stretch, fence)
         return [Candle.from_row(row) for row in rows]
-
-    async def _read_coverage(self, connection: Connection, buckets: Stretch, bounds: Bounds) -> Coverage:
-        asked = widened(buckets)
-        ledger = await read_ledger(connection, self._symbol, asked)
-        base = base_of(self._interval)
-        kept_from = bounds.fence if base.parent is None else None
-        return coverage_of(asked, ledger, base.minutes, kept_from)
 
 
 def wait_seconds() -> Iterator[float]:

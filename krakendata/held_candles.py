@@ -21,20 +21,24 @@ def held_range(interval: Interval, bounds: Bounds) -> Stretch | None:
     """Whole buckets, from the oldest moment in the ledger to the newest; of minutes those still stored."""
     starts = [moment_of(bounds.first_ns)] if bounds.first_ns is not None else []
     starts += [bounds.first_start] if bounds.first_start is not None else []
-    ends = [moment_of(bounds.last_ns) + AFTER_LAST] if bounds.last_ns is not None else []
-    ends += [bounds.last_end] if bounds.last_end is not None else []
-    if not starts or not ends:
+    end = _end(interval, bounds, AFTER_LAST)
+    if not starts or end is None:
         return None
     start = max(min(starts), bounds.fence) if base_of(interval).parent is None else min(starts)
-    found = Stretch(bucket_of(start, interval), first_bucket(max(ends), interval))
+    found = Stretch(bucket_of(start, interval), end)
     return found if found.start < found.end else None
 
 
 def held_end(interval: Interval, bounds: Bounds) -> datetime:
     """Behind every bucket that may have a row: the last id's moment, and a little later."""
-    ends = [moment_of(bounds.last_ns) + SETTLED] if bounds.last_ns is not None else []
+    return _end(interval, bounds, SETTLED) or EPOCH
+
+
+def _end(interval: Interval, bounds: Bounds, behind: timedelta) -> datetime | None:
+    """The first bucket that starts so long behind the last trade, and not in an archive's time."""
+    ends = [moment_of(bounds.last_ns) + behind] if bounds.last_ns is not None else []
     ends += [bounds.last_end] if bounds.last_end is not None else []
-    return first_bucket(max(ends), interval) if ends else EPOCH
+    return first_bucket(max(ends), interval) if ends else None
 
 
 async def read_newest(
@@ -56,13 +60,10 @@ async def read_newest(
 
 
 async def read_up_to_date(
-    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, folded_from: datetime
+    connection: Connection, interval: Interval, symbol: str, stretch: Stretch, fence: datetime
 ) -> list[Row]:
-    """The candles that start in `stretch`; those from `folded_from` on as their minutes are, not as last refreshed.
-
-    `folded_from` is not below the fence.
-    """
-    line = min(max(stretch.start, first_bucket(folded_from, interval)), stretch.end)
+    """The candles that start in `stretch`; those above the fence as their minutes are, not as last refreshed."""
+    line = min(max(stretch.start, first_bucket(fence, interval)), stretch.end)
     if interval.parent is None:
         line = stretch.end
     older, newer = Stretch(stretch.start, line), Stretch(line, stretch.end)

@@ -103,14 +103,11 @@ class PageReader(HistoricalDataProvider):
                 last: datetime = (rows[-1] if reach.is_forward else rows[0])[1]
                 edge = next_bucket(last, asked.interval) if reach.is_forward else last
                 following = Cursor(_us_of(last))
-            coverage, ledger = await series.coverage(reach.part_to(edge))
-            etag = None
-            is_final = reach.is_final_at(edge) and await _is_settled(series, reach.part_to(edge))
-            if is_final and _are_whole_candles(rows, ledger):
-                etag = etag_of(
-                    reach.facts, edge, ledger, await read_newest_finding(connection, series.symbol)
-                )
-        return Page(series.symbol, rows, coverage, following, etag)
+            judged = await _judge(series, reach.part_to(edge))
+            is_final = judged.is_settled and reach.is_final_at(edge)
+            is_kept = is_final and _are_whole_candles(rows, judged.ledger)
+            etag = await _etag(series, reach, edge, judged) if is_kept else None
+        return Page(series.symbol, rows, judged.coverage, following, etag)
 
     async def trade_page(
         self, asked: TradeQuestion, form: str = "", known: Sequence[str] = ()
@@ -128,14 +125,11 @@ class PageReader(HistoricalDataProvider):
                 _, trade_id, last, *_ = rows[-1] if reach.is_forward else rows[0]
                 edge = last + MICROSECOND if reach.is_forward else last
                 following = Cursor(_us_of(last), trade_id)
-            coverage, ledger = await series.coverage(reach.part_to(edge))
-            etag = None
-            is_final = reach.is_final_at(edge) and await _is_settled(series, reach.part_to(edge))
-            if is_final and _are_whole_trades(rows, ledger):
-                etag = etag_of(
-                    reach.facts, edge, ledger, await read_newest_finding(connection, series.symbol)
-                )
-        return Page(series.symbol, rows, coverage, following, etag)
+            judged = await _judge(series, reach.part_to(edge))
+            is_final = judged.is_settled and reach.is_final_at(edge)
+            is_kept = is_final and _are_whole_trades(rows, judged.ledger)
+            etag = await _etag(series, reach, edge, judged) if is_kept else None
+        return Page(series.symbol, rows, judged.coverage, following, etag)
 
     async def coverage_of(self, asked: CoverageQuestion) -> tuple[str, Coverage, dict[str, SyncStatus]]:
         """The symbol, how complete the candles of an interval are over the time asked for, up to the open one, and by
@@ -190,13 +184,29 @@ def _facts_of(asked: CandleQuestion | TradeQuestion) -> tuple[object, ...]:
     return asked.start, asked.end, asked.limit, asked.cursor
 
 
-async def _is_settled(series: StoredCandles | StoredTrades, stretch: Stretch) -> bool:
-    """Whether no trade of the time can be missing, not even one that bears a time a little before its predecessor's."""
+class _Judged(NamedTuple):
+    """How complete a time is, by which ledger, and whether no trade of it can be missing.
+
+    Not even one that bears a time a little before its predecessor's: what is settled is proven a little further.
+    """
+
+    coverage: Coverage
+    ledger: Ledger
+    is_settled: bool
+
+
+async def _judge(series: StoredCandles | StoredTrades, stretch: Stretch) -> _Judged:
     start = stretch.start - SETTLED
     if series.kept_from is not None and stretch.start >= series.kept_from:
         start = max(start, series.kept_from)
-    coverage, _ = await series.coverage(Stretch(start, stretch.end + SETTLED))
-    return coverage.is_proven
+    wide, ledger = await series.coverage(Stretch(start, stretch.end + SETTLED))
+    return _Judged(wide.within(stretch), ledger, wide.is_proven)
+
+
+async def _etag(series: StoredCandles | StoredTrades, reach: _Reach, edge: datetime, judged: _Judged) -> str:
+    """The ETag of a settled page that goes as far as `edge`."""
+    finding = await read_newest_finding(series.connection, series.symbol)
+    return etag_of(reach.facts, edge, judged.ledger, finding)
 
 
 async def _kept(series: StoredCandles | StoredTrades, reach: _Reach, known: Sequence[str]) -> str | None:
@@ -209,11 +219,8 @@ async def _kept(series: StoredCandles | StoredTrades, reach: _Reach, known: Sequ
             or not reach.is_final_at(edge)
         ):
             continue
-        _, ledger = await series.coverage(reach.part_to(edge))
-        found = await read_newest_finding(series.connection, series.symbol)
-        if await _is_settled(series, reach.part_to(edge)) and etag == etag_of(
-            reach.facts, edge, ledger, found
-        ):
+        judged = await _judge(series, reach.part_to(edge))
+        if judged.is_settled and etag == await _etag(series, reach, edge, judged):
             return etag
     return None
 

@@ -127,8 +127,6 @@ async def candles(
     asked = CandleQuestion.of(symbol, interval, start, end, limit, cursor, include_open)
     known = etags_known(request.headers.get("If-None-Match"))
     page = await _read(lambda reader: reader.candle_page(asked, form, known))
-    if isinstance(page, Unchanged):
-        return _unchanged(page)
     return await _answer(request, page, form, asked.binding, "candles", {"interval": asked.interval.name})
 
 
@@ -156,8 +154,6 @@ async def trades(
     asked = TradeQuestion.of(symbol, start, end, limit, cursor)
     known = etags_known(request.headers.get("If-None-Match"))
     page = await _read(lambda reader: reader.trade_page(asked, form, known))
-    if isinstance(page, Unchanged):
-        return _unchanged(page)
     return await _answer(request, page, form, asked.binding, "trades", {})
 
 
@@ -235,9 +231,11 @@ async def _read(ask: Callable[[PageReader], Awaitable[Answer]]) -> Answer:
 
 
 async def _answer(
-    request: HttpRequest, page: Page, form: Format, binding: str, kind: str, about: dict[str, str]
+    request: HttpRequest, page: Page | Unchanged, form: Format, binding: str, kind: str, about: dict[str, str]
 ) -> HttpResponse:
-    """The page in the form asked for, written beside the event loop."""
+    """The page in the form asked for, written beside the event loop; 304 for one that the asker has."""
+    if isinstance(page, Unchanged):
+        return HttpResponse(status=304, headers={"ETag": page.etag, "Cache-Control": _REVALIDATED})
     following = None if page.following is None else cursor_text(page.following, binding)
     columns, facts = _COLUMNS[kind], {"symbol": page.symbol, **about}
     write: Callable[[], bytes]
@@ -270,10 +268,6 @@ _COLUMNS = {"candles": CANDLE_COLUMNS, "trades": TRADE_COLUMNS}
 # Whoever keeps it asks each time whether it still holds, which costs a look into the ledger; no one keeps it for
 # others.
 _REVALIDATED = "private, no-cache"
-
-
-def _unchanged(page: Unchanged) -> HttpResponse:
-    return HttpResponse(status=304, headers={"ETag": page.etag, "Cache-Control": _REVALIDATED})
 
 
 def _content_type(form: Format) -> str:

@@ -63,8 +63,7 @@ async def candle_pieces(
         async with connected().connection() as connection:
             stored = await series(connection)
             coverage, ledger = await stored.coverage(Stretch(begin, reached))
-            if require is not None:
-                check_coverage(stored.symbol, coverage, require)
+            check_coverage(stored.symbol, coverage, require)
             table = await _candle_table(stored, window, fill, schema)
         yield CandleColumns(stored.symbol, coverage, table, ledger, stored.interval)
         begin = reached
@@ -104,8 +103,7 @@ async def trade_pieces(
             table, following = await _trade_table(stored, after, part.end, schema, rows)
             reached = asked.end if following is None else following[0]
             coverage, ledger = await stored.coverage(Stretch(begin, reached))
-            if require is not None:
-                check_coverage(stored.symbol, coverage, require)
+            check_coverage(stored.symbol, coverage, require)
         yield TradeColumns(stored.symbol, coverage, table, ledger)
         if following is None:
             return

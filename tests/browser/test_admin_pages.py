@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -55,6 +56,20 @@ def troubles() -> list[str]:
     return []
 
 
+@contextmanager
+def logged_in(browser: Browser, home: str, user: str, password: str, troubles: list[str]) -> Iterator[Page]:
+    """Give the admin's first page to somebody who has logged in, in a window of their own."""
+    context = browser.new_context(base_url=home)
+    opened = context.new_page()
+    note_troubles(opened, home, troubles)
+    opened.goto(reverse("admin:index"))
+    opened.fill("[name=username]", user)
+    opened.fill("[name=password]", password)
+    opened.click("button[type=submit]")
+    yield opened
+    context.close()
+
+
 def note_troubles(page: Page, home: str, troubles: list[str]) -> None:
     """Write down errors, dialogs, and requests to other servers."""
 
@@ -74,16 +89,9 @@ def note_troubles(page: Page, home: str, troubles: list[str]) -> None:
 def page(browser: Browser, live_server: LiveServer, troubles: list[str]) -> Iterator[Page]:
     """Log in and give the page, which notes errors, dialogs and requests to elsewhere."""
     User.objects.create_superuser("operator", password=PASSWORD)
-    context = browser.new_context(base_url=live_server.url)
-    opened = context.new_page()
-    note_troubles(opened, live_server.url, troubles)
-    opened.goto(reverse("admin:index"))
-    opened.fill("[name=username]", "operator")
-    opened.fill("[name=password]", PASSWORD)
-    opened.click("button[type=submit]")
-    expect(opened.get_by_role("link", name="Overview")).to_be_visible()
-    yield opened
-    context.close()
+    with logged_in(browser, live_server.url, "operator", PASSWORD, troubles) as opened:
+        expect(opened.get_by_role("link", name="Overview")).to_be_visible()
+        yield opened
 
 
 def test_every_page_opens_without_an_error(page: Page, troubles: list[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.test_admin_pages import browser as browser
-from tests.browser.test_admin_pages import note_troubles
+from tests.browser.test_admin_pages import logged_in
 from tests.live_server import PASSWORD, USER, LiveServer, live_server
 
 pytestmark = pytest.mark.slow
@@ -33,15 +33,8 @@ def troubles() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, server: LiveServer, troubles: list[str]) -> Iterator[Page]:
-    context = browser.new_context(base_url=server.url)
-    opened = context.new_page()
-    note_troubles(opened, server.url, troubles)
-    opened.goto("/admin/")
-    opened.fill("[name=username]", USER)
-    opened.fill("[name=password]", PASSWORD)
-    opened.click("button[type=submit]")
-    yield opened
-    context.close()
+    with logged_in(browser, server.url, USER, PASSWORD, troubles) as opened:
+        yield opened
 
 
 def keep(page: Page, name: str) -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from krakendata.types import Trade, bucket_start_ns, ns_of
 from tests.browser.test_admin_pages import browser as browser
-from tests.browser.test_admin_pages import note_troubles
+from tests.browser.test_admin_pages import logged_in
 from tests.live_server import PASSWORD, USER, LiveServer, feed_in_thread, live_server
 
 pytestmark = pytest.mark.slow
@@ -64,16 +64,9 @@ def troubles() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, server: LiveServer, troubles: list[str]) -> Iterator[Page]:
-    context = browser.new_context(base_url=server.url)
-    opened = context.new_page()
-    note_troubles(opened, server.url, troubles)
-    opened.goto("/admin/")
-    opened.fill("[name=username]", USER)
-    opened.fill("[name=password]", PASSWORD)
-    opened.click("button[type=submit]")
-    opened.get_by_role("link", name="Live", exact=False).first.click()
-    yield opened
-    context.close()
+    with logged_in(browser, server.url, USER, PASSWORD, troubles) as opened:
+        opened.get_by_role("link", name="Live", exact=False).first.click()
+        yield opened
 
 
 def newest(page: Page) -> str:
