@@ -49,8 +49,9 @@ AWAY_SECONDS = 3.0
 # For a symbol that another transaction writes: blocks take so long.
 BUSY_SECONDS = 0.05
 
-# How long a process that is asked to end works at what it has: a service manager kills it after ten seconds.
-CLOSE_SECONDS = 5.0
+# How long a process that is asked to end works at what it has. A service manager kills it after ten seconds; a repair,
+# the goodbyes and the interpreter's own end take three or four of them on a busy machine.
+CLOSE_SECONDS = 4.0
 
 
 class BufferLimits(NamedTuple):
