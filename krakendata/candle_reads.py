@@ -51,7 +51,7 @@ class StoredCandles:
         """
         part = self.part(asked, fill)
         rows = await (self.rows(part, fill) if limit is None else self.newest_rows(part, fill, limit))
-        candles = tuple(map(Candle.from_row, rows))
+        candles = Candle.from_rows(rows)
         if limit is not None and len(candles) == limit:
             asked = asked._replace(start=candles[0].timestamp)
         coverage, ledger = await self.coverage(asked)

@@ -149,12 +149,12 @@ class CandleStream:
     async def _read_history(self, series: StoredCandles, end: datetime) -> list[Candle]:
         """The newest `history` candles before `end`, oldest first, as get_latest_candles gives them."""
         part = series.part(Stretch(EPOCH, end))
-        return [Candle.from_row(row) for row in await series.newest_rows(part, "none", self._history)]
+        return list(Candle.from_rows(await series.newest_rows(part, "none", self._history)))
 
     async def _read(self, series: StoredCandles, stretch: Stretch) -> list[Candle]:
         fence = series.bounds.fence
         rows = await read_up_to_date(series.connection, self._interval, self._symbol, stretch, fence)
-        return [Candle.from_row(row) for row in rows]
+        return list(Candle.from_rows(rows))
 
 
 def wait_seconds() -> Iterator[float]:

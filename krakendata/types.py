@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import repeat
 from typing import Any, NamedTuple, Self
 
 from krakendata.errors import Refused, UnknownInterval, UnknownSymbol
@@ -325,6 +326,11 @@ class Candle(NamedTuple):
     def from_row(cls, row: tuple[Any, ...]) -> Self:
         """Make a candle of a database row whose columns are in this order."""
         return tuple.__new__(cls, row)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[Any, ...]]) -> tuple[Self, ...]:
+        """The same of many rows, without a call of ours for each."""
+        return tuple(map(tuple.__new__, repeat(cls), rows))
 
 
 # --- pairs and their names ---------------------------------------------------------------------------------

@@ -273,7 +273,7 @@ async def _trade_rows(series: StoredTrades, asked: TradeQuestion, reach: _Reach)
 
 
 def _are_whole_candles(rows: Sequence[Row], ledger: Ledger) -> bool:
-    candles = [Candle.from_row(row) for row in rows]
+    candles = Candle.from_rows(rows)
     spans = [
         IdSpan(each.first_id, each.last_id, each.trade_count)
         for each in candles

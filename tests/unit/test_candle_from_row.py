@@ -30,6 +30,7 @@ def test_a_row_becomes_a_candle_column_by_column() -> None:
     assert tuple(candle) == ROW
     assert (candle.symbol, candle.timestamp, candle.coarse) == ("BTC/USD", START, False)
     assert (candle.vwap, candle.trade_count, candle.turnover) == (Decimal("1.5"), 7, Decimal(15))
+    assert Candle.from_rows([ROW, ROW]) == (candle, candle)
 
 
 @pytest.mark.parametrize("name", ["candles_in_view", "candles_filled_null", "candles_filled_flat"])
