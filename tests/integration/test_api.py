@@ -256,6 +256,14 @@ async def test_health_needs_no_token(api: httpx.AsyncClient) -> None:
     assert (response.status_code, response.json()["status"]) == (200, "ok")
 
 
+async def test_health_is_told_before_a_balancer_gives_up(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "HEALTH_SECONDS", 0.0)
+    response = await api.get("health")
+    assert (response.status_code, response.json()["error"]) == (503, "unavailable")
+
+
 # --- problems -----------------------------------------------------------------------------------------------
 
 

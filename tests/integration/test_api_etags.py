@@ -172,6 +172,20 @@ async def test_a_hole_in_the_ledger_ends_what_was_kept(
     assert (response.status_code, response.headers.get("ETag")) == (200, None)
 
 
+async def test_a_page_with_room_for_a_trade_out_of_order_is_not_kept(
+    api: httpx.AsyncClient, history: History, database: AsyncConnection[Any]
+) -> None:
+    # The next trade by id may bear a time a little before this one's, which then is the page's.
+    half_a_second_behind = ns_of(history.fence + DAY) + 500_000_000
+    await database.execute(
+        "UPDATE trade_runs SET last_ns = %(ns)s WHERE symbol = 'BTC/USD' AND first_ns < %(ns)s AND last_ns > %(ns)s",
+        {"ns": half_a_second_behind},
+    )
+    assert await etag(api, hours(history)) is None
+    response = await api.get("candles", params=hours(history))
+    assert response.headers["Krakendata-Coverage"] == "proven"
+
+
 async def test_retention_ends_what_was_kept(
     api: httpx.AsyncClient, history: History, database: AsyncConnection[Any]
 ) -> None:

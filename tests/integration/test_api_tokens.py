@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
+import time
 from datetime import timedelta
 
 import httpx
@@ -14,9 +17,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from krakendata.api import bearers
+from krakendata.api import bearers, lookups
 from krakendata.api.bearers import forget_tokens
-from krakendata.api.tokens import SCOPES, digest_of
+from krakendata.api.tokens import SCOPES, digest_of, new_token
 from krakendata.models import ApiToken
 from tests.fix_api import make_token, make_token_async
 from tests.fix_history import History
@@ -150,6 +153,28 @@ async def test_what_is_no_token_opens_nothing(header: str, api: httpx.AsyncClien
     response = await api.get("symbols", headers={b"Authorization": header.encode()})
     assert (response.status_code, response.json()["error"]) == (401, "unauthorized")
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_strangers_are_looked_up_a_few_at_a_time(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, most = 0, 0
+    counting = threading.Lock()
+
+    def look_up(_: str) -> None:
+        nonlocal looking, most
+        with counting:
+            looking += 1
+            most = max(most, looking)
+        time.sleep(0.05)
+        with counting:
+            looking -= 1
+
+    monkeypatch.setattr(bearers, "_read_token", look_up)
+    strangers = [{"Authorization": f"Bearer {new_token()}"} for _ in range(12)]
+    answers = await asyncio.gather(*(api.get("symbols", headers=each) for each in strangers))
+    assert {each.status_code for each in answers} == {401}
+    assert most == lookups.AT_ONCE
 
 
 async def test_a_token_revoked_while_in_use_opens_nothing_soon(
