@@ -124,7 +124,10 @@ CELERY_TASK_DEFAULT_QUEUE = "krakendata"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("krakendata", "krakendata.long")]  # type: ignore[no-untyped-call]
 CELERY_TASK_ROUTES = {
     f"krakendata.tasks.{name}": {"queue": "krakendata.long"}
-    for name in ("backfill", "import_files", "import_watched_folder", "audit")
+    for name in (
+        *("backfill", "import_files", "import_watched_folder", "audit"),
+        *("replay_rejects", "dismiss_rejects"),
+    )
 }
 # A worker takes one message for each of its processes: what waits behind a long one another worker may take.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -1,8 +1,8 @@
 """The operator's pages, dressed by unfold; a project that runs Django's plain admin gets none of them.
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
-`rejects`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may ask the HTTP API),
-`overview` (the first page), `third_party` (others' pages).
+`rejects` and `reject_deciding`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may
+ask the HTTP API), `overview` (the first page), `third_party` (others' pages).
 """
 
 from django.apps import apps

@@ -1,6 +1,7 @@
 """Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -40,3 +41,14 @@ def backfill_command(pair: TrackedPair) -> str:
     """The command that does the same here and now."""
     since = f" --since {pair.since.isoformat().replace('+00:00', 'Z')}" if pair.since else ""
     return f"manage.py backfill {pair.symbol}{since} --newest-first"
+
+
+def queue_reject_deed(name: str, **arguments: Any) -> None:
+    """Let a worker replay or dismiss rejected records: `name` is the task's; raises QueueAway as above."""
+    from krakendata.tasks import dismiss_rejects, replay_rejects
+
+    task = {"replay_rejects": replay_rejects, "dismiss_rejects": dismiss_rejects}[name]
+    try:
+        task.apply_async(kwargs=arguments, retry=False)
+    except (OperationalError, OSError) as error:
+        raise QueueAway(f"The task queue does not answer ({error}).") from error

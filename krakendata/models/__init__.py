@@ -7,7 +7,15 @@ Every model is unmanaged; a test compares each with the database, column by colu
 
 from krakendata.models.access import ApiToken
 from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeCheck, TradeRun
-from krakendata.models.runs import AuditFinding, FeedSession, ImportFile, RejectCount, RejectedRecord, SyncRun
+from krakendata.models.runs import (
+    AuditFinding,
+    FeedSession,
+    ImportFile,
+    RejectCount,
+    RejectDecision,
+    RejectedRecord,
+    SyncRun,
+)
 from krakendata.models.series import (
     ROLLUPS,
     Candle,
@@ -43,6 +51,7 @@ __all__ = [
     "ImportFile",
     "Pair",
     "RejectCount",
+    "RejectDecision",
     "RejectedRecord",
     "RetentionLine",
     "Rollup",

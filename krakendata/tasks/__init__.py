@@ -2,7 +2,7 @@
 
 `stopping` says when a worker is to end, `running` runs a deed and decides what follows it, and the tasks themselves
 lie by subject: `collecting` asks the exchange, `importing` reads archives, `auditing` looks whether what is stored is
-right, `keeping` keeps the database in shape.
+right, `keeping` keeps the database in shape, `rejecting` replays and dismisses rejected records.
 Their names begin with `krakendata.tasks.` wherever they lie.
 """
 
@@ -10,14 +10,17 @@ from krakendata.tasks.auditing import audit
 from krakendata.tasks.collecting import backfill, fill_gaps, refresh_pairs, resume_backfills
 from krakendata.tasks.importing import import_files, import_watched_folder
 from krakendata.tasks.keeping import run_upkeep_now, upkeep
+from krakendata.tasks.rejecting import dismiss_rejects, replay_rejects
 
 __all__ = [
     "audit",
     "backfill",
+    "dismiss_rejects",
     "fill_gaps",
     "import_files",
     "import_watched_folder",
     "refresh_pairs",
+    "replay_rejects",
     "resume_backfills",
     "run_upkeep_now",
     "upkeep",
