@@ -26,6 +26,17 @@ IS_BEHIND_HTTPS = bool(CSRF_TRUSTED_ORIGINS) and all(
     each.startswith("https://") for each in CSRF_TRUSTED_ORIGINS
 )
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_HTTPS
+# A session that nobody uses ends in a working week, not in Django's two.
+SESSION_COOKIE_AGE = int(timedelta(days=5).total_seconds())
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# The proxy says how the world asked it; whoever reaches this server without it gains nothing by saying the same.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_BEHIND_HTTPS else None
+SECURE_SSL_REDIRECT = IS_BEHIND_HTTPS and ENVIRONMENT.flag("HTTPS_REDIRECT", default=True)
+# Who asks them stands inside, beside the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
+SECURE_HSTS_SECONDS = ENVIRONMENT.whole_number("HSTS_SECONDS", 2_592_000) if IS_BEHIND_HTTPS else 0
+# These two would bind all hosts of the domain, of which this server is one: not ours to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.SecretsHidden"
 
 # Three orders matter: daphne's runserver before staticfiles', unfold before the admin it dresses, and
@@ -47,6 +58,7 @@ INSTALLED_APPS = [
     "krakendata",
 ]
 MIDDLEWARE = [
+    "krakendata.security.content_policy.content_policy_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -55,6 +67,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "krakendata.security.operator_log.operator_log_middleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -46,13 +46,36 @@ class Table:
 
 def page_of(model: type[Model]) -> Callable[[PageView], PageView]:
     """Let only those see the page who may view the model's rows."""
+    return page_for(f"{model._meta.app_label}.view_{model._meta.model_name}")
+
+
+def page_for(permission: str) -> Callable[[PageView], PageView]:
+    """Let only those see the page who have the permission."""
 
     def decorate(view: PageView) -> PageView:
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not may_view(request, model):
+            if not request.user.has_perm(permission):
                 raise PermissionDenied
             # unfold hands its own addresses the ModelAdmin they hang on.
+            kwargs.pop("model_admin", None)
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def deed(permission: str) -> Callable[[PageView], PageView]:
+    """Let only those who have the permission do it, and only by POST."""
+
+    def decorate(view: PageView) -> PageView:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.has_perm(permission):
+                raise PermissionDenied
+            if request.method != "POST":
+                return HttpResponseNotAllowed(["POST"])
             kwargs.pop("model_admin", None)
             return view(request, *args, **kwargs)
 

@@ -1,12 +1,13 @@
 """The tables and views as Django sees them: mirrors of storage/sql, which alone makes and changes the schema.
 
 `series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did, `access` who
-may ask the HTTP API.
+may ask the HTTP API, `operators` what people did from the admin.
 Every model is unmanaged; a test compares each with the database, column by column.
 """
 
 from krakendata.models.access import ApiToken
 from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeCheck, TradeRun
+from krakendata.models.operators import OperatorAction
 from krakendata.models.runs import (
     AuditFinding,
     FeedSession,
@@ -49,6 +50,7 @@ __all__ = [
     "CandleRun",
     "FeedSession",
     "ImportFile",
+    "OperatorAction",
     "Pair",
     "RejectCount",
     "RejectDecision",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models.functions import Now
 
+from krakendata.pace import Pace, pace_of
 from krakendata.types import Source
 
 
@@ -49,6 +50,11 @@ class SyncRun(RowCounts):
         managed = False
         db_table = "sync_runs"
         ordering = ["-id"]
+        permissions = [
+            ("stop_syncrun", "Can stop a run"),
+            ("resume_syncrun", "Can resume a run"),
+            ("edit_schedule", "Can change when tasks run"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
@@ -74,12 +80,14 @@ class SyncRun(RowCounts):
         seconds = self.duration.total_seconds()
         return self.read / seconds if seconds > 0 else None
 
+    def pace(self, now: datetime) -> Pace:
+        """How fast it is, in its unit, and what is left; see `krakendata.pace`. `now` is aware."""
+        return pace_of(self.done, self.total, self.started_at, self.updated_at, now)
+
     @property
     def time_left(self) -> timedelta | None:
-        """What is left at the pace so far; None where nothing is done, known, or running."""
-        if not (self.is_running and self.fraction):
-            return None
-        return self.duration * (1 / self.fraction - 1)
+        """What was left when it last spoke; None where nothing can be said of that, or it runs no more."""
+        return self.pace(self.updated_at).left if self.is_running else None
 
 
 class FeedSession(models.Model):

@@ -40,13 +40,17 @@ def audit(
             )  # fmt: skip
             return await deed.run(symbols, buckets)
 
-    report = run_share(self, deed)
+    share = Share(self)
+    report = run_share(self, deed, share=share)
     if isinstance(report, str):
         try_again(self, report, waits=WAITS_FOR_ANOTHER)
     if report is None:
-        self.apply_async(kwargs=asked)
+        if not share.was_stopped:
+            self.apply_async(kwargs=asked)
         return {"state": "stopped"}
     _log(report)
+    if share.was_stopped:
+        return _facts(report)
     waiting = [pair.symbol for pair in report.pairs if pair.transient]
     if report.left:
         self.apply_async(kwargs=asked | {"symbols": [*report.left, *waiting]})

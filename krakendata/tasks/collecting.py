@@ -64,7 +64,10 @@ def backfill(
                 await note_permanent_failure(connection, report.run_id)
         return report
 
-    report = run_share(self, deed)
+    share = Share(self)
+    report = run_share(self, deed, share=share)
+    if share.was_stopped:
+        return {"state": "stopped"}
     if report is None or report.state == "stopped":
         self.apply_async(kwargs=asked | _continued(report))
         return {"state": "stopped"}

@@ -223,6 +223,18 @@ WHERE id = %(run)s
 -- name: finish_run
 UPDATE sync_runs SET state = %(state)s, error = %(error)s, finished_at = now(), updated_at = now() WHERE id = %(run)s
 
+-- name: ask_run_to_stop
+-- The worker that is at it looks here; of one that waits for its turn nobody goes on.
+UPDATE sync_runs SET parameters = parameters || jsonb_build_object('stopped_by', %(who)s::text)
+WHERE id = %(run)s AND state <> 'done' AND parameters ->> 'by' = 'worker' AND NOT parameters ? 'stopped_by' RETURNING kind
+
+-- name: let_run_go_on
+UPDATE sync_runs SET parameters = parameters - 'stopped_by'
+WHERE id = %(run)s AND state NOT IN ('running', 'done') RETURNING kind, parameters
+
+-- name: runs_asked_to_stop
+SELECT id FROM sync_runs WHERE id = ANY (%(runs)s) AND parameters ? 'stopped_by'
+
 -- name: imported_versions
 SELECT path, version, symbol FROM import_files WHERE done
 
@@ -312,8 +324,8 @@ WHERE (pairs.key, pairs.altname, pairs.wsname, pairs.base, pairs.quote, pairs.st
        NULL::text, excluded.price_decimals, excluded.volume_decimals)
 
 -- name: unfinished_backfills
--- By pair, its newest backfill by a worker where that was cut off or failed for a time, and the pair was not untracked
--- since; and of tracked pairs that have
+-- By pair, its newest backfill by a worker where that was cut off or failed for a time, and neither was the pair untracked
+-- since nor did somebody stop it; and of tracked pairs that have
 -- none like it those whose history nobody has fetched to its end.
 WITH newest AS (
     SELECT DISTINCT ON (parameters ->> 'symbol') parameters ->> 'symbol' AS symbol, id, state, parameters, updated_at
@@ -323,7 +335,7 @@ WITH newest AS (
 SELECT symbol, (parameters ->> 'since')::timestamptz, (parameters ->> 'until')::timestamptz,
        coalesce((parameters ->> 'newest_first')::boolean, true), id
 FROM newest
-WHERE NOT parameters ? 'untracked'
+WHERE NOT parameters ?| ARRAY['untracked', 'stopped_by']
   AND (state IN ('interrupted', 'stopped')
        OR state = 'failed' AND NOT parameters ? 'permanent' AND updated_at < %(forgotten)s)
 UNION ALL
@@ -337,7 +349,7 @@ WHERE p.tracked AND NOT p.candles_only AND p.status NOT IN ('delisted', 'renamed
 ORDER BY 1
 
 -- name: newest_worker_backfill
-SELECT id, state, parameters ? 'untracked' FROM sync_runs
+SELECT id, state, parameters ?| ARRAY['untracked', 'stopped_by'] FROM sync_runs
 WHERE kind = 'backfill' AND parameters ->> 'by' = 'worker' AND parameters ->> 'symbol' = %(symbol)s
 ORDER BY id DESC LIMIT 1
 
