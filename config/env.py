@@ -27,6 +27,7 @@ from krakendata.errors import ConfigurationError
 from krakendata.storage.embedded import start_server
 from krakendata.storage.embedded_redis import start_redis
 from krakendata.types import INTERVALS
+from krakendata.uploads import UploadLimits
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_HOME = ROOT / "var" / "postgres"
@@ -240,7 +241,15 @@ def krakendata(env: Environment) -> dict[str, Any]:
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
     jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
-    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env), **_live(env), **_worker(env)}
+    return {
+        **numbers,
+        **jobs,
+        **_refresh_windows(env),
+        **_exchange(env),
+        **_live(env),
+        **_worker(env),
+        **_uploads(env),
+    }
 
 
 def _live(env: Environment) -> dict[str, int | timedelta]:
@@ -273,6 +282,26 @@ def _worker(env: Environment) -> dict[str, timedelta | Path]:
                 "WATCH_FOLDER is not an absolute path, for example WATCH_FOLDER=/srv/kraken-archives."
             )
         settings["WATCH_FOLDER"] = Path(folder)
+    return settings
+
+
+def _uploads(env: Environment) -> dict[str, int | Path]:
+    """Give where uploads are kept (beside an embedded database, unless another folder is named) and their limits."""
+    limits = UploadLimits()
+    settings: dict[str, int | Path] = {
+        "UPLOAD_MAX_BYTES": env.whole_number("UPLOAD_MAX_BYTES", limits.file_bytes, least=1),
+        "UPLOAD_MAX_UNPACKED_BYTES": env.whole_number(
+            "UPLOAD_MAX_UNPACKED_BYTES", limits.unpacked_bytes, least=1
+        ),
+    }
+    folder = env.optional("UPLOAD_DIR")
+    if folder is not None and not Path(folder).is_absolute():
+        raise SettingError("UPLOAD_DIR is not an absolute path, for example UPLOAD_DIR=/srv/kraken-uploads.")
+    home = embedded_home(env) if env.has("DATABASE_URL") else None
+    if folder is not None:
+        settings["UPLOAD_DIR"] = Path(folder)
+    elif home is not None:
+        settings["UPLOAD_DIR"] = home / "uploads"
     return settings
 
 

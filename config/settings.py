@@ -139,7 +139,7 @@ CELERY_TASK_ROUTES = {
     f"krakendata.tasks.{name}": {"queue": "krakendata.long"}
     for name in (
         *("backfill", "import_files", "import_watched_folder", "audit"),
-        *("replay_rejects", "dismiss_rejects"),
+        *("check_upload", "replay_rejects", "dismiss_rejects"),
     )
 }
 # A worker takes one message for each of its processes: what waits behind a long one another worker may take.

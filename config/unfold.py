@@ -60,6 +60,8 @@ UNFOLD: dict[str, Any] = {
                         **_data("Pairs", "currency_exchange", "pair_changelist", "pair"),
                         "active": lambda request: request.path.endswith("/krakendata/pair/"),
                     },
+                    _entry("Track a pair", "add_chart", "krakendata_onboard", "krakendata.change_pair"),
+                    _entry("Upload", "upload_file", "krakendata_upload_changelist", "krakendata.add_upload"),
                     _data("Import files", "folder_zip", "importfile_changelist", "importfile"),
                     _data("Retention", "fence", "retentionline_changelist", "retentionline"),
                 ],

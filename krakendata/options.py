@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
+from krakendata.ingest.upload_files import UploadFolder
 from krakendata.ingest.writer import BufferLimits
 from krakendata.kraken.pacing import Limits
 from krakendata.kraken.rest import KRAKEN
@@ -14,6 +15,7 @@ from krakendata.kraken.websocket import KRAKEN as KRAKEN_SOCKET
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE
 from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
 from krakendata.types import INTERVALS, Interval
+from krakendata.uploads import UploadLimits
 
 
 def options() -> dict[str, Any]:
@@ -99,6 +101,22 @@ def watch_folder() -> Path | None:
     """The folder whose archives workers import; None where there is none."""
     folder: Path | None = options().get("WATCH_FOLDER")
     return folder
+
+
+def upload_folder() -> UploadFolder | None:
+    """Where uploads are kept, for the web server and the workers alike; None where nothing can be uploaded."""
+    folder: Path | None = options().get("UPLOAD_DIR")
+    return None if folder is None else UploadFolder(folder)
+
+
+def upload_limits() -> UploadLimits:
+    """How large an uploaded file may be, and what it may unpack to."""
+    given = options()
+    defaults = UploadLimits()
+    return UploadLimits(
+        file_bytes=given.get("UPLOAD_MAX_BYTES", defaults.file_bytes),
+        unpacked_bytes=given.get("UPLOAD_MAX_UNPACKED_BYTES", defaults.unpacked_bytes),
+    )
 
 
 def _days(given: dict[str, Any], name: str, otherwise: timedelta) -> timedelta:

@@ -2,11 +2,20 @@
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
 `rejects` and `reject_deciding`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may
-ask the HTTP API), `overview` (the first page), `third_party` (others' pages), `schedules` (what runs when),
-`people` (accounts), `operators` (who did what).
+ask the HTTP API), `onboarding` (tracking a pair), `uploads` (archives through the browser), `overview` (the first
+page), `third_party` (others' pages), `schedules` (what runs when), `people` (accounts), `operators` (who did what).
 """
 
 from django.apps import apps
 
 if apps.is_installed("unfold"):
-    from krakendata.admin import operators, registry, rejects, runs, schedules, third_party, tokens  # noqa: F401
+    from krakendata.admin import (  # noqa: F401
+        operators,
+        registry,
+        rejects,
+        runs,
+        schedules,
+        third_party,
+        tokens,
+        uploads,
+    )

@@ -11,11 +11,12 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 PageView = Callable[..., HttpResponse]
 
@@ -49,13 +50,13 @@ def page_of(model: type[Model]) -> Callable[[PageView], PageView]:
     return page_for(f"{model._meta.app_label}.view_{model._meta.model_name}")
 
 
-def page_for(permission: str) -> Callable[[PageView], PageView]:
-    """Let only those see the page who have the permission."""
+def page_for(*permissions: str) -> Callable[[PageView], PageView]:
+    """Let only those see the page who have one of the permissions."""
 
     def decorate(view: PageView) -> PageView:
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.has_perm(permission):
+            if not any(map(request.user.has_perm, permissions)):
                 raise PermissionDenied
             # unfold hands its own addresses the ModelAdmin they hang on.
             kwargs.pop("model_admin", None)
@@ -66,20 +67,11 @@ def page_for(permission: str) -> Callable[[PageView], PageView]:
     return decorate
 
 
-def deed(permission: str) -> Callable[[PageView], PageView]:
-    """Let only those who have the permission do it, and only by POST."""
+def deed(*permissions: str) -> Callable[[PageView], PageView]:
+    """Let only those do it who have one of the permissions, and only by POST."""
 
     def decorate(view: PageView) -> PageView:
-        @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.has_perm(permission):
-                raise PermissionDenied
-            if request.method != "POST":
-                return HttpResponseNotAllowed(["POST"])
-            kwargs.pop("model_admin", None)
-            return view(request, *args, **kwargs)
-
-        return checked
+        return page_for(*permissions)(require_POST(view))
 
     return decorate
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from krakendata.admin import onboarding
 from krakendata.admin.browse import candles, trades
 from krakendata.admin.live import live
 from krakendata.admin.pages import link
@@ -45,6 +46,7 @@ class PairAdmin(ReadOnlyAdmin):
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
             ("live/", "krakendata_live", live),
+            *onboarding.PAGES,
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:

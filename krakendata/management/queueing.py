@@ -1,6 +1,7 @@
 """Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import current_app
@@ -21,10 +22,41 @@ def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
     # The deeds behind the task take half a second to load, which the admin and other commands need not wait for.
     from krakendata.tasks import backfill
 
-    try:
+    with _answering():
         for pair in pairs:
             since = pair.since and pair.since.isoformat()
             backfill.apply_async(args=[pair.symbol, since], retry=False)
+
+
+def queue_upload_check(number: int) -> None:
+    """Let a worker look at an upload that is whole; raises QueueAway."""
+    from krakendata.tasks import check_upload
+
+    with _answering():
+        check_upload.apply_async(args=[number], retry=False)
+
+
+def queue_import(path: str, symbol: str | None) -> None:
+    """Let a worker import an archive, by the path it knows it under; raises QueueAway."""
+    from krakendata.tasks import import_files
+
+    with _answering():
+        import_files.apply_async(args=[path], kwargs={"symbol": symbol}, retry=False)
+
+
+def queue_reject_deed(name: str, **arguments: Any) -> None:
+    """Let a worker replay or dismiss rejected records: `name` is the task's; raises QueueAway."""
+    from krakendata.tasks import dismiss_rejects, replay_rejects
+
+    task = {"replay_rejects": replay_rejects, "dismiss_rejects": dismiss_rejects}[name]
+    with _answering():
+        task.apply_async(kwargs=arguments, retry=False)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
     except (OperationalError, OSError) as error:
         raise QueueAway(f"The task queue does not answer ({error}).") from error
 
@@ -41,14 +73,3 @@ def backfill_command(pair: TrackedPair) -> str:
     """The command that does the same here and now."""
     since = f" --since {pair.since.isoformat().replace('+00:00', 'Z')}" if pair.since else ""
     return f"manage.py backfill {pair.symbol}{since} --newest-first"
-
-
-def queue_reject_deed(name: str, **arguments: Any) -> None:
-    """Let a worker replay or dismiss rejected records: `name` is the task's; raises QueueAway as above."""
-    from krakendata.tasks import dismiss_rejects, replay_rejects
-
-    task = {"replay_rejects": replay_rejects, "dismiss_rejects": dismiss_rejects}[name]
-    try:
-        task.apply_async(kwargs=arguments, retry=False)
-    except (OperationalError, OSError) as error:
-        raise QueueAway(f"The task queue does not answer ({error}).") from error

@@ -1,7 +1,7 @@
 """The tables and views as Django sees them: mirrors of storage/sql, which alone makes and changes the schema.
 
 `series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did, `access` who
-may ask the HTTP API, `operators` what people did from the admin.
+may ask the HTTP API, `operators` what people did from the admin, `uploads` which archives come through the browser.
 Every model is unmanaged; a test compares each with the database, column by column.
 """
 
@@ -32,6 +32,7 @@ from krakendata.models.series import (
     Rollup,
     Trade,
 )
+from krakendata.models.uploads import Upload
 
 __all__ = [
     "ROLLUPS",
@@ -62,4 +63,5 @@ __all__ = [
     "Trade",
     "TradeCheck",
     "TradeRun",
+    "Upload",
 ]

@@ -116,11 +116,19 @@ def test_every_queue_has_workers_of_its_own(compose: dict[str, Any]) -> None:
 
 def test_the_workers_watch_a_folder_they_cannot_change(compose: dict[str, Any]) -> None:
     worker = compose["services"]["long_worker"]
-    (folder,) = worker["volumes"]
+    (folder,) = [volume for volume in worker["volumes"] if not isinstance(volume, str)]
     assert (folder["type"], folder["read_only"]) == ("bind", True)
     assert folder["target"] == worker["environment"]["WATCH_FOLDER"]
     rest = {name: value for name, value in worker["environment"].items() if name != "WATCH_FOLDER"}
     assert rest == compose["services"]["web"]["environment"]
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "long_worker"])
+def test_uploads_are_in_one_folder_for_the_web_server_and_every_worker(
+    compose: dict[str, Any], name: str
+) -> None:
+    service = compose["services"][name]
+    assert f"uploads:{service['environment']['UPLOAD_DIR']}" in service["volumes"]
 
 
 @pytest.mark.parametrize("name", ["worker", "long_worker"])
