@@ -43,6 +43,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "items": [
                     {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                    _data("Completeness", "grid_on", "completeness_map", "syncstatus"),
                     _data("Live", "show_chart", "live", "candle"),
                     _data("Runs", "play_circle", "syncrun_changelist", "syncrun"),
                     _data("Sync status", "sync", "sync_status", "syncstatus"),

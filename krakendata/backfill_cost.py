@@ -1,12 +1,13 @@
 """What it costs to collect a pair's past: trades, calls, time and disk, estimated from its newest trades. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, exp
 
 from krakendata.types import INTERVALS
 
-__all__ = ["BackfillCost", "CallBudget", "Keeping", "NewestTrades", "estimate_cost"]
+__all__ = ["TRADES_A_CALL", "BackfillCost", "CallBudget", "Keeping", "NewestTrades", "estimate_cost"]
 
 # What REST Trades gives at a time (kraken-facts 1.3).
 TRADES_A_CALL = 1_000
@@ -52,6 +53,14 @@ class CallBudget:
         limits += [self.per_address / max(self.pairs, 1)] * bool(self.per_address)
         return min(limits, default=None)
 
+    def time_for(self, calls: Sequence[int]) -> timedelta | None:
+        """How long so many calls about each of some pairs take side by side; None without a limit."""
+        if self.a_second is None:
+            return None
+        in_all = sum(calls) * max(self.pairs, 1) / self.per_address if self.per_address else 0.0
+        one_pair = max(calls, default=0) / self.per_pair if self.per_pair else 0.0
+        return timedelta(seconds=max(in_all, one_pair))
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
@@ -96,7 +105,7 @@ def estimate_cost(
     return BackfillCost(
         trades,
         calls,
-        None if budget.a_second is None else timedelta(seconds=calls / budget.a_second),
+        budget.time_for([calls]),
         stored,
         round(disk + _candle_bytes(newest.a_second, span, keeping)),
     )

@@ -1,7 +1,8 @@
 """Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from celery import current_app
@@ -26,6 +27,33 @@ def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
         for pair in pairs:
             since = pair.since and pair.since.isoformat()
             backfill.apply_async(args=[pair.symbol, since], retry=False)
+
+
+def queue_backfills_of(symbols: Iterable[str], since: datetime, until: datetime | None) -> None:
+    """Let a worker fetch what is missing of the pairs in a stretch of time (aware UTC); `until` None: up to now.
+
+    Raises QueueAway.
+    """
+    from krakendata.tasks import backfill
+
+    with _answering():
+        for symbol in symbols:
+            arguments = [symbol, since.isoformat(), until and until.isoformat()]
+            backfill.apply_async(args=arguments, retry=False)
+
+
+def queue_audit_of(symbols: Sequence[str], since: datetime, until: datetime, buckets: int) -> None:
+    """Let a worker recompute `buckets` candles of every interval in a stretch of time; the exchange is not asked.
+
+    Raises QueueAway.
+    """
+    from krakendata.tasks import audit
+
+    asked = {"symbols": list(symbols), "buckets": buckets, "exchange": False}
+    with _answering():
+        audit.apply_async(
+            kwargs=asked | {"since": since.isoformat(), "until": until.isoformat()}, retry=False
+        )
 
 
 def queue_upload_check(number: int) -> None:

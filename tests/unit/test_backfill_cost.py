@@ -70,6 +70,12 @@ def test_the_tighter_limit_counts_and_0_is_none(
     assert CallBudget(per_pair, per_address).a_second == a_second
 
 
+@pytest.mark.parametrize(("calls", "seconds"), [([], 0), ([10], 10), ([10, 10, 10], 10), ([10] * 10, 20)])
+def test_pairs_side_by_side_are_as_slow_as_the_slowest_limit(calls: list[int], seconds: int) -> None:
+    assert KRAKENS.time_for(calls) == timedelta(seconds=seconds)
+    assert CallBudget(0, 0).time_for(calls) is None
+
+
 def test_without_a_limit_nobody_says_how_long_it_takes() -> None:
     assert estimate_cost(BUSY, None, NOW, CallBudget(0, 0), FOR_EVER).duration is None
 
