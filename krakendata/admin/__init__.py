@@ -2,8 +2,9 @@
 
 `pages` says what a page is, `paging` how big tables are read. One file a subject: `status`, `runs`,
 `rejects` and `reject_deciding`, `browse`, `live`, `registry` (pairs, import files, retention), `tokens` (who may
-ask the HTTP API), `onboarding` (tracking a pair), `uploads` (archives through the browser), `overview` (the first
-page), `third_party` (others' pages), `schedules` (what runs when), `people` (accounts), `operators` (who did what).
+ask the HTTP API), `onboarding` (tracking a pair), `uploads` (archives through the browser), `completeness_map`,
+`pair_page`, `overview` (the first page), `desk` (what it shows), `remedies` (what its buttons do), `third_party`
+(others' pages), `schedules` (what runs when), `people` (accounts), `operators` (who did what).
 """
 
 from django.apps import apps

@@ -16,8 +16,10 @@ from django.utils.safestring import SafeString
 from krakendata.admin import completeness_map, onboarding, pair_page
 from krakendata.admin.browse import candles, trades
 from krakendata.admin.live import live
+from krakendata.admin.overview import failed_runs
 from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
+from krakendata.admin.remedies import remedy_pages
 from krakendata.admin.status import sync_status
 from krakendata.admin.wording import NOTHING, chip, minute, number, second, size
 from krakendata.management.queueing import QueueAway, queue_backfills
@@ -47,6 +49,8 @@ class PairAdmin(ReadOnlyAdmin):
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
             ("live/", "krakendata_live", live),
+            ("failed-runs/", "krakendata_failed_runs", failed_runs),
+            *remedy_pages(),
             *onboarding.PAGES,
             *completeness_map.PAGES,
             *pair_page.PAGES,

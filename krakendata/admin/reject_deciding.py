@@ -18,9 +18,10 @@ from krakendata.admin.pages import Column, Table, link, page_of, show
 from krakendata.admin.wording import NOTHING, chip, marked, number, second
 from krakendata.errors import CorrectionRefused
 from krakendata.ingest.raw_records import Verdict, corrected, fields_of, judge, rule_of, same_trade, shape_of
-from krakendata.management.queueing import QueueAway, queue_reject_deed
+from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.models import Pair, RejectDecision, RejectedRecord
 from krakendata.models.decisions import correct, dismiss, kept_reject
+from krakendata.security.operator_log import describe_action
 from krakendata.storage.reject_decisions import KeptReject, Selection
 from krakendata.types import HistoricalCandle, Trade
 from krakendata.validation import Reason, Rejection
@@ -38,6 +39,10 @@ MOST_SELECTED = 10_000
 MOST_DIGITS = 18
 
 FIELD = "field:"
+# What the buttons do, by the names of the operators' log.
+DEEDS = {
+    "replay": "replay_rejects", "dismiss": "dismiss_rejects", "correct": "correct_reject", "check": "check_reject",
+}  # fmt: skip
 PERMISSIONS = {deed: f"krakendata.{deed}_rejectedrecord" for deed in ("replay", "correct", "dismiss")}
 SENTENCES = {reason.value: reason.sentence for reason in Reason}
 TONES = {
@@ -100,6 +105,7 @@ def record_page(request: HttpRequest, object_id: str) -> HttpResponse:
     verdict, wrong, why = "", "", request.POST.get("why", "").strip()
     if request.method == "POST":
         deed = request.POST.get("deed", "")
+        describe_action(request, f"record {record.pk}", DEEDS.get(deed))
         if deed == "dismiss":
             wrong = _dismiss_one(request, record, why)
         elif deed == "replay":
@@ -129,7 +135,7 @@ def record_page(request: HttpRequest, object_id: str) -> HttpResponse:
         fields=[(FIELD + each.name, each) for each in fields_of(kept, text)],
         is_corrected=text != record.raw,
         verdict=verdict,
-        wrong=wrong,
+        errors=wrong,
         why=why,
         history=_history(decisions),
         **permissions_of(request),
@@ -249,6 +255,9 @@ def deciding(request: HttpRequest, selection: Selection) -> HttpResponse:
     wrong, why = "", request.POST.get("why", "").strip()
     deed = request.POST.get("deed", "") if request.method == "POST" else ""
     field, value = request.POST.get("field", "").strip(), request.POST.get("value", "")
+    if deed in DEEDS:
+        chosen = ", ".join(f"{name} {given}" for name, given in _hidden(selection))
+        describe_action(request, chosen, DEEDS[deed])
     if deed == "dismiss":
         require(request, "dismiss")
         wrong = "" if why else NO_REASON
@@ -275,7 +284,7 @@ def deciding(request: HttpRequest, selection: Selection) -> HttpResponse:
         field=field,
         value=value,
         why=why,
-        wrong=wrong,
+        errors=wrong,
         rules=[(reason, sentence_of(reason)) for reason in sorted({each.reason for each in records})],
         form_action=reverse("admin:krakendata_reject_decide"),
         **permissions_of(request),
@@ -345,7 +354,7 @@ def _queue(request: HttpRequest, name: str, selection: Selection, **arguments: A
     """Let a worker do it, and say so; False, with a message that names the command, where nobody takes it."""
     by = request.user.get_username()
     try:
-        queue_reject_deed(name, selection=selection.as_dict(), by=by, **arguments)
+        queue_task(name, selection=selection.as_dict(), by=by, **arguments)
     except QueueAway as away:
         messages.error(request, f"{away} {command_for(name, selection)} does it without one.")
         return False

@@ -28,7 +28,6 @@ from krakendata.pace import SILENT_AFTER
 from krakendata.security.operator_log import describe_action
 from krakendata.validation import Reason
 
-RUNS_SHOWN = 10
 # More than these at a time, and the rest is in the list.
 RUNNING_SHOWN = 25
 SUBJECT_CHARACTERS = 60
@@ -90,12 +89,6 @@ def progress_of(run: SyncRun, may_stop: bool = False) -> dict[str, Any]:
     }
 
 
-def newest_runs() -> dict[str, Any]:
-    """Give what `runs_now.html` shows: the newest runs."""
-    runs = [progress_of(run) for run in SyncRun.objects.all()[:RUNS_SHOWN]]
-    return {"runs": runs}
-
-
 def running_runs(request: HttpRequest) -> dict[str, Any]:
     """Give what `runs_running.html` shows: what runs at this moment, the newest first."""
     may_stop = request.user.has_perm("krakendata.stop_syncrun")
@@ -143,12 +136,6 @@ def _subject(run: SyncRun) -> str:
     """What a run is about: its pair, or its files; "" where it does not say."""
     asked = run.parameters
     return str(asked.get("symbol") or ", ".join(map(str, asked.get("paths") or asked.get("symbols") or [])))
-
-
-@page_of(SyncRun)
-def runs_fragment(request: HttpRequest) -> HttpResponse:
-    """Answer the overview's question how the newest runs are doing."""
-    return render(request, "krakendata/admin/runs_now.html", newest_runs())
 
 
 @page_of(SyncRun)
@@ -249,7 +236,6 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
         return (
-            ("now/", "krakendata_runs_now", runs_fragment),
             ("running/", "krakendata_runs_running", running_fragment),
             ("<int:pk>/now/", "krakendata_run_now", run_fragment),
             ("<int:pk>/stop/", "krakendata_run_stop", stop),

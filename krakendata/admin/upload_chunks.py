@@ -25,7 +25,7 @@ from krakendata.admin.pair_names import listed_symbols
 from krakendata.errors import ImportFileError, UnknownSymbol
 from krakendata.ingest.upload_check import named_pair
 from krakendata.ingest.upload_files import UploadFolder
-from krakendata.management.queueing import QueueAway, queue_upload_check
+from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.models import Upload
 from krakendata.options import upload_folder, upload_limits
 from krakendata.security.operator_log import describe_action, not_an_action
@@ -229,7 +229,7 @@ def ask_for_check(upload: Upload) -> None:
     """Queue the check; where the queue is away the upload says so, and its page has a button to ask again."""
     problem = ""
     try:
-        queue_upload_check(upload.pk)
+        queue_task("check_upload", upload.pk)
     except QueueAway as away:
         problem = str(away)
     Upload.objects.filter(pk=upload.pk, state=Upload.State.CHECKING).update(problem=problem, updated_at=Now())

@@ -22,7 +22,7 @@ from krakendata.admin.runs import progress_of
 from krakendata.admin.upload_chunks import MAY_UPLOAD, ask_for_check
 from krakendata.admin.upload_shown import bad_line, file_table, state_chip, told_findings, upload_facts
 from krakendata.admin.wording import minute, numeric, size
-from krakendata.management.queueing import QueueAway, queue_import
+from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.models import SyncRun, Upload
 from krakendata.models.uploads import imports_of, outcome_of
 from krakendata.options import upload_folder, upload_limits
@@ -128,7 +128,7 @@ def order_import(request: HttpRequest, pk: int) -> HttpResponse:
         messages.warning(request, f"{upload.name} is not ready to be imported.")
         return _back(upload)
     try:
-        queue_import(str(folder.file(upload.file)), upload.symbol)
+        queue_task("import_files", str(folder.file(upload.file)), symbol=upload.symbol)
     except QueueAway as away:
         Upload.objects.filter(pk=upload.pk, state=State.IMPORTING).update(state=State.READY)
         messages.warning(request, f"{away} {upload.name} waits here; order its import again once it does.")

@@ -1,13 +1,13 @@
-"""Stopping and resuming one run: a word in its record that its worker looks for, and its task on the queue again."""
+"""Stopping, resuming and repeating a run: a word in its record that its worker looks for, its task queued again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
-from kombu.exceptions import OperationalError
 
-from krakendata.management.queueing import QueueAway
+from krakendata.management.queueing import queue_task
 from krakendata.models import SyncRun
 from krakendata.storage.sql import query
 
@@ -44,21 +44,47 @@ def stop_run(run_id: int, who: str) -> bool:
 
 def resume_run(run: SyncRun) -> None:
     """Let workers go on with it, and put its task on the queue; raises QueueAway when the queue does not take it."""
-    # The deeds behind the tasks take half a second to load.
-    from krakendata.tasks import backfill, import_files
-
-    asked: dict[str, Any] = run.parameters
     with connection.cursor() as cursor:
         cursor.execute(query("let_run_go_on"), {"run": run.pk})
-    try:
-        if run.kind == "backfill":
-            what = {name: asked.get(name) for name in ("symbol", "since", "until")}
-            what["newest_first"] = asked.get("newest_first", True)
-            backfill.apply_async(kwargs={**what, "continues": run.pk}, retry=False)
-        else:
-            import_files.apply_async(args=asked["paths"], kwargs={"symbol": asked.get("symbol")}, retry=False)
-    except (OperationalError, OSError) as error:
-        raise QueueAway(f"The task queue does not answer ({error}).") from error
+    if run.kind == "backfill":
+        # One that a newer one has gone on with ends at once.
+        _backfill_again(run.parameters, continues=run.pk)
+    else:
+        queue_again(run.kind, run.parameters)
+
+
+def queue_again(kind: str, asked: dict[str, Any]) -> None:
+    """Put on the queue what a run of one of the REPEATABLE kinds was asked for (its parameters); raises QueueAway."""
+    REPEATABLE[kind](asked)
+
+
+def _backfill_again(asked: dict[str, Any], continues: int | None = None) -> None:
+    what = {name: asked.get(name) for name in ("since", "until")}
+    newest_first = bool(asked.get("newest_first", True))
+    queue_task("backfill", asked["symbol"], newest_first=newest_first, continues=continues, **what)
+
+
+def _gap_fill_again(asked: dict[str, Any]) -> None:
+    queue_task("fill_gaps", asked["symbol"])
+
+
+def _import_again(asked: dict[str, Any]) -> None:
+    queue_task("import_files", *asked.get("paths", ()), symbol=asked.get("symbol"))
+
+
+def _audit_again(asked: dict[str, Any]) -> None:
+    what = {name: asked[name] for name in ("symbols", "buckets", "since", "until") if name in asked}
+    # An audit of a stretch asks the exchange nothing.
+    queue_task("audit", **what, **({"exchange": False} if "since" in asked else {}))
+
+
+# What does a run of a kind once more. What was done already is not done twice.
+REPEATABLE: dict[str, Callable[[dict[str, Any]], None]] = {
+    "backfill": _backfill_again,
+    "gap_fill": _gap_fill_again,
+    "import": _import_again,
+    "audit": _audit_again,
+}
 
 
 def _is_newest(run: SyncRun) -> bool:

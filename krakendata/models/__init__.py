@@ -1,7 +1,8 @@
 """The tables and views as Django sees them: mirrors of storage/sql, which alone makes and changes the schema.
 
 `series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did, `access` who
-may ask the HTTP API, `operators` what people did from the admin, `uploads` which archives come through the browser.
+may ask the HTTP API, `operators` what people did from the admin, `uploads` which archives come through the browser,
+`workers` who works.
 Every model is unmanaged; a test compares each with the database, column by column.
 """
 
@@ -33,6 +34,7 @@ from krakendata.models.series import (
     Trade,
 )
 from krakendata.models.uploads import Upload
+from krakendata.models.workers import Worker
 
 __all__ = [
     "ROLLUPS",
@@ -64,4 +66,5 @@ __all__ = [
     "TradeCheck",
     "TradeRun",
     "Upload",
+    "Worker",
 ]

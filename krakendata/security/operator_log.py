@@ -7,6 +7,7 @@ Of a form nothing else is read: neither passwords nor tokens get here.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
@@ -21,6 +23,9 @@ from django.utils.decorators import sync_and_async_middleware
 
 from krakendata.api.tokens import PREFIX
 from krakendata.models import OperatorAction
+from krakendata.security.away import away_page, is_away
+
+logger = logging.getLogger(__name__)
 
 READING = ("GET", "HEAD", "OPTIONS", "TRACE")
 # How the address of a model's list ends.
@@ -59,7 +64,9 @@ def operator_log_middleware(get_response: Get) -> Get | Callable[[HttpRequest], 
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> HttpResponseBase:
-            noted = None if request.method in READING else await sync_to_async(begin)(request)
+            noted = await sync_to_async(begin_or_refuse)(request)
+            if isinstance(noted, HttpResponseBase):
+                return noted
             response: HttpResponseBase = await get_response(request)
             if noted is not None:
                 await sync_to_async(end)(request, noted, response)
@@ -68,13 +75,27 @@ def operator_log_middleware(get_response: Get) -> Get | Callable[[HttpRequest], 
         return answer_async
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        noted = None if request.method in READING else begin(request)
+        noted = begin_or_refuse(request)
+        if isinstance(noted, HttpResponseBase):
+            return noted
         response: HttpResponseBase = get_response(request)
         if noted is not None:
             end(request, noted, response)
         return response
 
     return answer
+
+
+def begin_or_refuse(request: HttpRequest) -> OperatorAction | HttpResponseBase | None:
+    """As `begin`; what cannot be written down, as the database is away, is not done."""
+    if request.method in READING:
+        return None
+    try:
+        return begin(request)
+    except (OperationalError, InterfaceError) as error:
+        if not is_away(error):
+            raise
+        return away_page(request, error)
 
 
 def begin(request: HttpRequest) -> OperatorAction | None:
@@ -113,7 +134,11 @@ def end(request: HttpRequest, noted: OperatorAction, response: HttpResponseBase)
     is_taken = request.is_offered and not is_wrong  # type: ignore[attr-defined]
     noted.result = result_of(response.status_code) if is_taken else OperatorAction.Result.REFUSED
     noted.said = hidden(" ".join(_said(request)))[:TEXT_CHARACTERS]
-    noted.save(update_fields=["action", "target", "result", "status", "said"])
+    try:
+        noted.save(update_fields=["action", "target", "result", "status", "said"])
+    except (OperationalError, InterfaceError) as error:
+        # The answer says what happened; in the log it stays an action that was cut off.
+        logger.warning("action not written to its end id=%s error=%s", noted.pk, error)
 
 
 def result_of(status: int) -> str:

@@ -105,7 +105,6 @@ PAGES = {
     "krakendata_candles": f"{OURS}.view_candle",
     "krakendata_trades": f"{OURS}.view_trade",
     "krakendata_live": f"{OURS}.view_candle",
-    "krakendata_runs_now": f"{OURS}.view_syncrun",
     "krakendata_runs_running": f"{OURS}.view_syncrun",
     "krakendata_run_now": f"{OURS}.view_syncrun",
     "krakendata_schedules": f"{BEAT}.view_periodictask",

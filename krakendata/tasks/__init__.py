@@ -1,12 +1,13 @@
 """What Celery runs: each task calls one deed, in shares that end in time and go on from the ledger.
 
-`stopping` says when a worker is to end, `running` runs a deed and decides what follows it, and the tasks themselves
-lie by subject: `collecting` asks the exchange, `importing` reads archives, `uploading` looks at those that came
-through the browser, `auditing` looks whether what is stored is right, `keeping` keeps the database in shape,
-`rejecting` replays and dismisses rejected records.
+`stopping` says when a worker is to end, `heartbeat` that it is there, `running` runs a deed and decides what follows
+it, and the tasks themselves lie by subject: `collecting` asks the exchange, `importing` reads archives, `uploading`
+looks at those that came through the browser, `auditing` looks whether what is stored is right, `keeping` keeps the
+database in shape, `rejecting` replays and dismisses rejected records.
 Their names begin with `krakendata.tasks.` wherever they lie.
 """
 
+from krakendata.tasks import heartbeat  # noqa: F401 (it follows the worker's signals)
 from krakendata.tasks.auditing import audit
 from krakendata.tasks.collecting import backfill, fill_gaps, refresh_pairs, resume_backfills
 from krakendata.tasks.importing import import_files, import_watched_folder

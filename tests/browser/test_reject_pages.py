@@ -56,9 +56,7 @@ def page(
 def worker(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Take what the pages queue, to be done when the test says so."""
     waiting: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        reject_deciding, "queue_reject_deed", lambda name, **arguments: waiting.append(arguments)
-    )
+    monkeypatch.setattr(reject_deciding, "queue_task", lambda name, **arguments: waiting.append(arguments))
     return waiting
 
 

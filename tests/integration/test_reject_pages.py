@@ -37,7 +37,7 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> Queued:
     """Give what the pages put on the queue, which nobody is to need here."""
     seen: Queued = []
     monkeypatch.setattr(
-        reject_deciding, "queue_reject_deed", lambda name, **arguments: seen.append((name, arguments))
+        reject_deciding, "queue_task", lambda name, **arguments: seen.append((name, arguments))
     )
     return seen
 
@@ -290,7 +290,7 @@ def test_without_a_queue_the_page_names_the_command(
     def away(name: str, **arguments: Any) -> None:
         raise QueueAway("The task queue does not answer.")
 
-    monkeypatch.setattr(reject_deciding, "queue_reject_deed", away)
+    monkeypatch.setattr(reject_deciding, "queue_task", away)
     record = reject()
     answer = operator.post(reverse(f"admin:{DECIDE}"), {"run": record.run_id, "deed": "replay"})
     assert f"manage.py replay_rejects --run {record.run_id} --by NAME" in unescape(answer.content.decode())

@@ -160,10 +160,10 @@ def test_an_operator_resumes_a_backfill(
     client = log_in(OPERATOR)
     assert "Resume" in page(client, run)
     assert "A worker goes on with it" in said(resume(client, run))
-    ((task, _, given),) = queued
-    assert task == "backfill"
+    ((task, arguments, given),) = queued
+    assert (task, arguments) == ("backfill", (SYMBOL,))
     assert given == {
-        "symbol": SYMBOL, "since": ASKED["since"], "until": None, "newest_first": False, "continues": run.pk
+        "since": ASKED["since"], "until": None, "newest_first": False, "continues": run.pk
     }  # fmt: skip
     run.refresh_from_db()
     assert run.parameters == ASKED
@@ -173,7 +173,7 @@ def test_an_operator_resumes_a_backfill(
 def test_an_operator_resumes_an_import(log_in: LogIn, queued: list[tuple[str, Any, Any]]) -> None:
     run = a_run("stopped", "import", parameters={"paths": ["/a", "/b"], "symbol": None, "by": "worker"})
     resume(log_in(OPERATOR), run)
-    assert queued == [("import_files", ["/a", "/b"], {"symbol": None})]
+    assert queued == [("import_files", ("/a", "/b"), {"symbol": None})]
 
 
 @pytest.mark.parametrize(
