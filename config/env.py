@@ -6,6 +6,7 @@ functions below it give what `config/settings.py` asks for. No error shows a val
 
 import atexit
 import functools
+import ipaddress
 import os
 import re
 import secrets
@@ -44,6 +45,8 @@ LIVE_FLUSH_EVERY = timedelta(seconds=5)
 WORKER_SHARE = timedelta(minutes=10)
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+# What `openssl rand -hex 24` gives is three times as long; what people make up is shorter.
+LEAST_TOKEN_SIGNS = 16
 # The shape of the customer's refresh policy for 5m (start 1 hour, end 5 minutes), in buckets.
 REFRESH_START_BUCKETS, REFRESH_END_BUCKETS = 12, 1
 REFRESH_LEAST_OFTEN = timedelta(hours=1)
@@ -241,15 +244,8 @@ def krakendata(env: Environment) -> dict[str, Any]:
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
     jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
-    return {
-        **numbers,
-        **jobs,
-        **_refresh_windows(env),
-        **_exchange(env),
-        **_live(env),
-        **_worker(env),
-        **_uploads(env),
-    }
+    parts = (_refresh_windows, _exchange, _live, _worker, _uploads, _metrics)
+    return {**numbers, **jobs, **{name: value for part in parts for name, value in part(env).items()}}
 
 
 def _live(env: Environment) -> dict[str, int | timedelta]:
@@ -303,6 +299,25 @@ def _uploads(env: Environment) -> dict[str, int | Path]:
     elif home is not None:
         settings["UPLOAD_DIR"] = home / "uploads"
     return settings
+
+
+def _metrics(env: Environment) -> dict[str, Any]:
+    """Give who may read /metrics: who knows a token, who asks from some networks; without either nobody may."""
+    settings: dict[str, Any] = {}
+    if token := env.optional("METRICS_TOKEN"):
+        if len(token) < LEAST_TOKEN_SIGNS:
+            raise SettingError(
+                f"METRICS_TOKEN has fewer than {LEAST_TOKEN_SIGNS} signs, for example "
+                "METRICS_TOKEN=$(openssl rand -hex 24)."
+            )
+        settings["METRICS_TOKEN"] = token
+    try:
+        networks = [ipaddress.ip_network(each) for each in env.words("METRICS_NETWORKS", "")]
+    except ValueError:
+        raise SettingError(
+            "METRICS_NETWORKS is not a list of networks, for example METRICS_NETWORKS=10.0.0.0/8,fd00::/8."
+        ) from None
+    return {**settings, "METRICS_NETWORKS": networks} if networks else settings
 
 
 def _exchange(env: Environment) -> dict[str, str | float]:

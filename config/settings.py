@@ -57,7 +57,9 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "krakendata",
 ]
+# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first.
 MIDDLEWARE = [
+    "krakendata.metrics.middleware.machines",
     "krakendata.security.content_policy.content_policy_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -1,5 +1,6 @@
 """The app's settings (`settings.KRAKENDATA`) in the form the deeds take them; defaults are the customer's."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from krakendata.ingest.writer import BufferLimits
 from krakendata.kraken.pacing import Limits
 from krakendata.kraken.rest import KRAKEN
 from krakendata.kraken.websocket import KRAKEN as KRAKEN_SOCKET
+from krakendata.metrics.access import Network
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE
 from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
 from krakendata.types import INTERVALS, Interval
@@ -89,6 +91,18 @@ def pool_sizes() -> tuple[int, int]:
 def requests_per_minute() -> int:
     """How many requests a minute each caller of the HTTP API may make, unless its token says otherwise; 0: any."""
     return int(options().get("API_REQUESTS_PER_MINUTE", 600))
+
+
+def metrics_token() -> str | None:
+    """What a scraper of /metrics says to be let in; None: there is no such word."""
+    token: str | None = options().get("METRICS_TOKEN")
+    return token
+
+
+def metrics_networks() -> Sequence[Network]:
+    """From where /metrics may be read without it."""
+    networks: Sequence[Network] = options().get("METRICS_NETWORKS", ())
+    return networks
 
 
 def worker_share() -> timedelta:

@@ -10,6 +10,7 @@ import yaml
 from django.conf import settings
 
 from config import env
+from krakendata.metrics.middleware import VIEWS
 from krakendata.tasks.running import GRACE_SECONDS
 
 TEXT = (env.ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -157,3 +158,11 @@ def test_the_database_has_room_for_the_policies(compose: dict[str, Any]) -> None
     command = compose["services"]["database"]["command"]
     assert "max_worker_processes=32" in command
     assert "timescaledb.max_background_workers=16" in command
+
+
+def test_the_web_server_is_healthy_when_it_is_ready(compose: dict[str, Any]) -> None:
+    form, python, option, program = compose["services"]["web"]["healthcheck"]["test"]
+    assert (form, python, option) == ("CMD", "python", "-c")
+    compile(program, "healthcheck", "exec")
+    assert "http://127.0.0.1:8000/health/ready" in program
+    assert "/health/ready" in VIEWS

@@ -331,3 +331,27 @@ def test_a_folder_for_uploads_that_is_named_is_taken() -> None:
 def test_a_relative_folder_for_uploads_is_refused() -> None:
     with pytest.raises(SettingError, match="^UPLOAD_DIR is not an absolute path"):
         env.krakendata(of(UPLOAD_DIR="uploads"))
+
+
+def test_the_metrics_are_for_nobody_unless_somebody_says_for_whom() -> None:
+    found = env.krakendata(env.Environment({}))
+    assert "METRICS_TOKEN" not in found
+    assert "METRICS_NETWORKS" not in found
+
+
+def test_the_metrics_are_for_who_knows_the_token_or_asks_from_a_network() -> None:
+    given = {"METRICS_TOKEN": "0123456789abcdef", "METRICS_NETWORKS": "10.0.0.0/8, fd00::/8"}
+    found = env.krakendata(env.Environment(given))
+    assert found["METRICS_TOKEN"] == "0123456789abcdef"
+    assert [str(each) for each in found["METRICS_NETWORKS"]] == ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"METRICS_TOKEN": "0123456789abcde"}, {"METRICS_NETWORKS": "10.0.0.0/8,hunter2hunter2"}]
+)
+def test_a_word_that_opens_too_easily_is_refused_without_being_told(given: dict[str, str]) -> None:
+    with pytest.raises(env.SettingError) as caught:
+        env.krakendata(env.Environment(given))
+    assert next(iter(given)) in str(caught.value)
+    assert "0123456789abcde" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-STATEMENT_FILES = ("queries.sql", "reads.sql", "desk.sql")
+STATEMENT_FILES = ("queries.sql", "reads.sql", "desk.sql", "metrics.sql")
 
 
 @cache
