@@ -32,8 +32,6 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # The proxy says how the world asked it; whoever reaches this server without it gains nothing by saying the same.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_BEHIND_HTTPS else None
 SECURE_SSL_REDIRECT = IS_BEHIND_HTTPS and ENVIRONMENT.flag("HTTPS_REDIRECT", default=True)
-# Who asks them stands inside, beside the proxy.
-SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = ENVIRONMENT.whole_number("HSTS_SECONDS", 2_592_000) if IS_BEHIND_HTTPS else 0
 # These two would bind all hosts of the domain, of which this server is one: not ours to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -57,7 +55,8 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "krakendata",
 ]
-# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first.
+# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first. The page for when the
+# database is away is last: nearest to the pages that find it so.
 MIDDLEWARE = [
     "krakendata.metrics.middleware.machines",
     "krakendata.security.content_policy.content_policy_middleware",

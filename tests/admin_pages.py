@@ -7,17 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote as percent
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.urls import NoReverseMatch, get_resolver, reverse
 
-# No pages: what ends the session, scripts, what forms ask for, and where Django leads to elsewhere.
-NO_PAGES = frozenset({"logout", "jsi18n", "autocomplete", "view_on_site"})
+# No pages: what ends the session, scripts, what forms ask for, where Django leads to elsewhere, what asks the exchange.
+NO_PAGES = frozenset({"logout", "jsi18n", "autocomplete", "view_on_site", "krakendata_onboard_cost"})
 # What stands for a parameter that is no row's key.
 EXAMPLES: dict[str, object] = {"app_label": "krakendata", "interval": "1h"}
 KEYS = ("object_id", "pk", "id")
+# What has to be asked for: the pages of a pair get its symbol too, and the others nothing.
+DAY = {"start": "2024-01-01", "end": "2024-01-02"}
+QUERIES: dict[str, dict[str, str]] = {
+    "krakendata_map_preview": DAY,
+    "krakendata_map_cells": DAY,
+    "krakendata_pair_candles": {"interval": "1h"},
+    "krakendata_pair_certificate": {},
+    "krakendata_onboard_progress": {},
+    "krakendata_reject_decide": {"reason": "bad_side"},
+}
 # What is searched for in lists that can be searched.
 SEARCHED = "P1"
 
@@ -52,12 +63,17 @@ def find_admin_pages(symbol: str = "BTC/USD", *, with_searches: bool = False) ->
             left_out.append(name)
             continue
         try:
-            pages.append(AdminPage(name, reverse(f"admin:{name}", kwargs=known)))
+            pages.append(AdminPage(name, reverse(f"admin:{name}", kwargs=known) + _query(name, symbol)))
         except NoReverseMatch:
             left_out.append(name)
     if with_searches:
         pages += _searches(pages)
     return AdminPages(tuple(pages), tuple(left_out))
+
+
+def _query(name: str, symbol: str) -> str:
+    """What stands behind the address, with its question mark; nothing where it needs nothing."""
+    return f"?{urlencode({'symbol': symbol, **QUERIES[name]})}" if name in QUERIES else ""
 
 
 def _register() -> Iterator[tuple[str, tuple[str, ...]]]:

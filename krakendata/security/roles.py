@@ -55,6 +55,17 @@ POWERS = (
     Power(f"{OURS}.resume_syncrun", "Resume a run that was stopped or cut off", OPERATORS),
     Power(f"{OURS}.edit_schedule", "Change when a task runs, and switch it off", OPERATORS),
     Power(f"{OURS}.view_operatoraction", "The log of what people did", OPERATORS),
+    Power(f"{OURS}.add_syncrun", "Start a backfill or an audit of a stretch, from the map", OPERATORS),
+    Power(f"{OURS}.fill_gaps", "Have gaps filled and histories fetched, from the desk", OPERATORS),
+    Power(f"{OURS}.restart_syncrun", "Start a failed run again, from the desk", OPERATORS),
+    Power(f"{OURS}.refresh_rollups", "Have rollups refreshed, from the desk", OPERATORS),
+    Power(f"{OURS}.forget_worker", "Forget workers and feeds that are gone", OPERATORS),
+    Power(f"{OURS}.add_upload", "Upload archives and import one's own", OPERATORS),
+    Power(f"{OURS}.view_upload", "See everybody's uploads", OPERATORS),
+    Power(f"{OURS}.delete_upload", "Take anybody's upload away", ADMINISTRATORS),
+    Power(f"{OURS}.replay_rejectedrecord", "Replay rejected records", OPERATORS),
+    Power(f"{OURS}.correct_rejectedrecord", "Correct rejected records", OPERATORS),
+    Power(f"{OURS}.dismiss_rejectedrecord", "Dismiss rejected records", OPERATORS),
     Power(f"{OURS}.add_apitoken", "See, make and revoke API tokens", ADMINISTRATORS),
     *(
         Power(f"{AUTH}.{verb}_user", f"{title} people, superusers excepted", ADMINISTRATORS)
@@ -77,6 +88,7 @@ POWERS = (
 ACTIONS = {
     "krakendata_pair_changelist": dict.fromkeys(("track", "track_recent", "untrack"), f"{OURS}.change_pair"),
     "krakendata_apitoken_changelist": {"revoke": f"{OURS}.add_apitoken"},
+    "krakendata_rejectedrecord_changelist": {"decide": f"{OURS}.replay_rejectedrecord"},
     "auth_user_changelist": {"delete_selected": f"{AUTH}.delete_user"},
     "auth_group_changelist": {"delete_selected": f"{AUTH}.delete_group"},
     "django_celery_beat_periodictask_changelist": {
@@ -107,6 +119,21 @@ PAGES = {
     "krakendata_live": f"{OURS}.view_candle",
     "krakendata_runs_running": f"{OURS}.view_syncrun",
     "krakendata_run_now": f"{OURS}.view_syncrun",
+    "krakendata_failed_runs": f"{OURS}.view_syncrun",
+    "krakendata_completeness_map": f"{OURS}.view_syncstatus",
+    "krakendata_map_cells": f"{OURS}.view_syncstatus",
+    "krakendata_map_preview": f"{OURS}.view_syncstatus",
+    "krakendata_map_runs": f"{OURS}.view_syncrun",
+    "krakendata_pair_candles": f"{OURS}.view_candle",
+    "krakendata_pair_certificate": f"{OURS}.view_syncstatus",
+    "krakendata_onboard": f"{OURS}.change_pair",
+    "krakendata_onboard_cost": f"{OURS}.change_pair",
+    "krakendata_onboard_progress": f"{OURS}.view_pair",
+    "krakendata_upload_received": f"{OURS}.add_upload",
+    "krakendata_upload_changelist": f"{OURS}.add_upload",
+    "krakendata_upload_change": f"{OURS}.add_upload",
+    "krakendata_upload_history": f"{OURS}.view_upload",
+    "krakendata_reject_decide": f"{OURS}.view_rejectedrecord",
     "krakendata_schedules": f"{BEAT}.view_periodictask",
 }
 
@@ -115,11 +142,26 @@ DEEDS = {
     "krakendata_run_stop": f"{OURS}.stop_syncrun",
     "krakendata_run_resume": f"{OURS}.resume_syncrun",
     "krakendata_schedule_edit": f"{OURS}.edit_schedule",
+    "krakendata_map_start": f"{OURS}.add_syncrun",
+    "krakendata_upload_begin": f"{OURS}.add_upload",
+    "krakendata_upload_chunk": f"{OURS}.add_upload",
+    "krakendata_upload_import": f"{OURS}.add_upload",
+    "krakendata_upload_check": f"{OURS}.add_upload",
+    "krakendata_upload_discard": f"{OURS}.add_upload",
+    "krakendata_remedy_fill_gaps": f"{OURS}.fill_gaps",
+    "krakendata_remedy_backfill": f"{OURS}.fill_gaps",
+    "krakendata_remedy_run_due": f"{OURS}.fill_gaps",
+    "krakendata_remedy_restart": f"{OURS}.restart_syncrun",
+    "krakendata_remedy_upkeep": f"{OURS}.refresh_rollups",
+    "krakendata_remedy_forget_feed": f"{OURS}.forget_worker",
+    "krakendata_remedy_forget_worker": f"{OURS}.forget_worker",
     "auth_user_password_change": f"{AUTH}.change_user",
 }
 
 # Models whose rows nobody adds, changes or deletes here, superusers included: our own deeds write them.
-LOOKED_AT = frozenset({"pair", "importfile", "retentionline", "rejectedrecord", "syncrun", "operatoraction"})
+LOOKED_AT = frozenset(
+    {"upload", "pair", "importfile", "retentionline", "rejectedrecord", "syncrun", "operatoraction"}
+)
 
 
 def permissions_of(role: str) -> frozenset[str]:

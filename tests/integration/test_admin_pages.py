@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from krakendata.models import SyncRun
+from krakendata.models import Pair, SyncRun
 from tests.admin_pages import find_admin_pages
 from tests.integration.test_admin import PAGES
 
@@ -37,6 +37,8 @@ def test_a_list_that_can_be_searched_comes_once_more_searched() -> None:
 def test_every_one_of_them_answers(client: Client) -> None:
     client.force_login(User.objects.create_superuser("operator"))
     SyncRun.objects.create(kind="import")
+    names = {"key": "XXBTZUSD", "altname": "XBTUSD", "wsname": "XBT/USD", "base": "BTC", "quote": "USD"}
+    Pair.objects.create(symbol="BTC/USD", status="online", price_decimals=1, volume_decimals=8, **names)
     answers = {
         page.name: client.get(page.path).status_code for page in find_admin_pages(with_searches=True).pages
     }

@@ -32,6 +32,7 @@ from krakendata.models import (
     RejectedRecord,
     RetentionLine,
     SyncRun,
+    Upload,
 )
 from krakendata.security.roles import (
     ABOUT,
@@ -54,7 +55,16 @@ ROLES: list[str | None] = [None, VIEWER, OPERATOR, ADMINISTRATOR]
 SYMBOL = "BTC/USD"
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 # What else than 200 an address answers to who may open it, without arguments.
-ANSWERS: dict[str, int] = {}
+ANSWERS = {
+    "krakendata_map_preview": 400,
+    "krakendata_pair_candles": 400,
+    "krakendata_pair_certificate": 404,
+    "krakendata_onboard_cost": 404,
+    "krakendata_onboard_progress": 404,
+    "krakendata_reject_decide": 404,
+    # It is somebody else's.
+    "krakendata_upload_received": 404,
+}
 
 
 def addresses(resolver: URLResolver | None = None, is_admin: bool = False) -> Iterator[tuple[str, list[str]]]:
@@ -95,6 +105,7 @@ def rows(db: None) -> dict[str, Any]:
         ).pk,
         "syncrun": run.pk,
         "run": run.pk,
+        "upload": Upload.objects.create(owner="x", name="a.csv", size=1).pk,
         "operatoraction": OperatorAction.objects.create(who="x", action="y", page="/").pk,
         "apitoken": ApiToken.objects.create(
             name="n", owner="o", digest=digest_of("n"), ending="0000", scopes=["live"]
@@ -248,6 +259,8 @@ def everything() -> dict[str, list[Any]]:
     models = (
         Pair,
         SyncRun,
+        RejectedRecord,
+        Upload,
         ApiToken,
         PeriodicTask,
         IntervalSchedule,
