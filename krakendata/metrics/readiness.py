@@ -44,7 +44,7 @@ CACHED = Cached(read_away, KEPT_SECONDS)
 @cache
 def known_migrations() -> frozenset[tuple[str, str]]:
     """The migrations that this version comes with, as (app, name); they do not change while a process lives."""
-    return frozenset(MigrationLoader(None, ignore_no_initial=True).graph.nodes)
+    return frozenset(MigrationLoader(None).graph.nodes)
 
 
 async def _database_away(database: Mapping[str, Any]) -> Away:
