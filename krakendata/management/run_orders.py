@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from django.db import connection
 
 from krakendata.management.queueing import queue_task
 from krakendata.models import SyncRun
+from krakendata.storage.reject_decisions import Selection
 from krakendata.storage.sql import query
 
 # Whose parameters say all that a worker needs to go on.
@@ -78,12 +80,22 @@ def _audit_again(asked: dict[str, Any]) -> None:
     queue_task("audit", **what, **({"exchange": False} if "since" in asked else {}))
 
 
+def _decide_again(name: str) -> Callable[[dict[str, Any]], None]:
+    def again(asked: dict[str, Any]) -> None:
+        chosen = {part.name: asked[part.name] for part in fields(Selection) if part.name in asked}
+        what = {part: asked[part] for part in ("by", "fields", "why", "after", "upto") if part in asked}
+        queue_task(name, selection=chosen, **what)
+
+    return again
+
+
 # What does a run of a kind once more. What was done already is not done twice.
 REPEATABLE: dict[str, Callable[[dict[str, Any]], None]] = {
     "backfill": _backfill_again,
     "gap_fill": _gap_fill_again,
     "import": _import_again,
     "audit": _audit_again,
+    **{name: _decide_again(name) for name in ("replay_rejects", "dismiss_rejects")},
 }
 
 

@@ -330,6 +330,43 @@ def test_a_queue_that_is_away_is_said(
             ("import_files", ["a.zip", "b"], {"symbol": None}),
         ),
         ("audit", {"symbols": ["BTC/USD"], "seed": 1}, ("audit", [], {"symbols": ["BTC/USD"]})),
+        (
+            "audit",
+            {
+                "symbols": ["BTC/USD"],
+                "buckets": 50,
+                "since": "2024-01-01",
+                "until": "2024-01-02",
+                "by": "worker",
+            },
+            (
+                "audit",
+                [],
+                {
+                    "symbols": ["BTC/USD"],
+                    "buckets": 50,
+                    "exchange": False,
+                    "since": "2024-01-01",
+                    "until": "2024-01-02",
+                },
+            ),
+        ),
+        (
+            "replay_rejects",
+            {"reason": "bad_side", "by": "ada", "fields": {"side": "b"}, "why": "x", "after": 0, "upto": 5},
+            (
+                "replay_rejects",
+                [],
+                {
+                    "selection": {"reason": "bad_side"},
+                    "by": "ada",
+                    "fields": {"side": "b"},
+                    "why": "x",
+                    "after": 0,
+                    "upto": 5,
+                },
+            ),
+        ),
     ],
 )
 def test_a_failed_run_is_asked_for_again_as_it_was(
