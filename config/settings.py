@@ -55,8 +55,8 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "krakendata",
 ]
-# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first. The page for when the
-# database is away is last: nearest to the pages that find it so.
+# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first. The page for when
+# the database is away is last: nearest to the pages that find it so.
 MIDDLEWARE = [
     "krakendata.metrics.middleware.machines",
     "krakendata.security.content_policy.content_policy_middleware",
