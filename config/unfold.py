@@ -31,12 +31,16 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "krakendata.admin.overview.overview",
-    # What the content policy asks for (docs/explanation/security.md): colours from a file, and Alpine without eval.
+    # What the content policy asks for (docs/explanation/security.md): colours from a file, and Alpine without eval;
+    # and what the theme does not give the keyboard and screen readers.
     "STYLES": [
         lambda request: static("krakendata/theme.css"),
         lambda request: static("krakendata/admin.css"),
     ],
-    "SCRIPTS": [lambda request: static("krakendata/strict.js")],
+    "SCRIPTS": [
+        lambda request: static("krakendata/strict.js"),
+        lambda request: static("krakendata/reach.js"),
+    ],
     "GLOBAL_CALLBACK": "krakendata.security.content_policy.without_inline_colours",
     "SIDEBAR": {
         "navigation": [

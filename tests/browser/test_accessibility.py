@@ -98,6 +98,18 @@ def test_a_full_admin_has_no_violation(page: Page, scheme: str, width: int) -> N
     assert looked_at(page, f"{scheme}-{width}") == {}
 
 
+def test_what_the_theme_leaves_to_the_mouse_opens_by_the_keyboard(page: Page) -> None:
+    schedules = page.get_by_role("link", name="Schedules")
+    expect(schedules).to_be_hidden()
+    settings = page.get_by_role("button", name="Settings")
+    settings.press("Enter")
+    expect(schedules).to_be_visible()
+    expect(settings).to_have_attribute("aria-expanded", "true")
+    account = page.get_by_role("button", name="operator")
+    account.press("Space")
+    expect(page.get_by_role("link", name="Change password")).to_be_visible()
+
+
 def looked_at(page: Page, name: str) -> dict[str, list[str]]:
     """The violations of each page that has some; the report is kept where that is asked for."""
     found: dict[str, list[str]] = {}
