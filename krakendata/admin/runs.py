@@ -37,7 +37,7 @@ PERIODS = {
     "week": timedelta(days=7),
     "30 days": timedelta(days=30),
 }
-KINDS = ("audit", "backfill", "gap_fill", "import", "live")
+KINDS = ("audit", "backfill", "dismiss_rejects", "gap_fill", "import", "live", "replay_rejects")
 
 TONES = {
     SyncRun.State.RUNNING: "busy",
