@@ -192,7 +192,7 @@ def map_preview(request: HttpRequest) -> dict[str, Any]:
     return {
         "gaps": sum(preview.gaps for preview in found),
         "calls": sum(calls),
-        "seconds": takes and round(takes.total_seconds(), 1),
+        "seconds": None if takes is None else round(takes.total_seconds(), 1),
         "is_known": all(preview.calls is not None for preview in found),
         "backfill": preview_in_words(found, sum(calls), takes),
         "gone": f"No longer listed, so not asked for: {', '.join(sorted(gone))}." if gone else "",
@@ -288,6 +288,8 @@ def symbols_of(run: SyncRun) -> list[str]:
 def _facts_of(run: SyncRun) -> dict[str, Any]:
     progress = progress_of(run)
     done = f"{progress['percent']}%" if progress["percent"] else progress["done"]
+    # How long is not known of a run that has only begun, or says nothing.
+    left = f", {progress['time_left']} left" if progress["time_left"] else ""
     return {
         "id": run.pk,
         "address": reverse("admin:krakendata_syncrun_change", args=[run.pk]),
@@ -296,7 +298,7 @@ def _facts_of(run: SyncRun) -> dict[str, Any]:
         "state": run.state,
         "is_running": run.is_running,
         "percent": float(progress["percent"]) if progress["percent"] else None,
-        "told": f"{done}, {progress['time_left']} left" if run.is_running else f"took {progress['duration']}",
+        "told": f"{done}{left}" if run.is_running else f"took {progress['duration']}",
         "error": run.error,
     }
 
