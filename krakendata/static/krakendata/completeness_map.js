@@ -134,8 +134,7 @@
         // What is looked at stays where it is while time goes on.
         asked.set("start", found.start);
         asked.set("end", found.end);
-        clearTimeout(refreshing);
-        refreshing = setTimeout(() => { if (!pressed && !document.hidden) { load({ isQuiet: true }); } }, REFRESH_SECONDS * 1000);
+        refreshLater();
         place.dataset.ready = `${found.step} ${rows.length}`;
         for (const [name, time] of [["start", found.start], ["end", found.end]]) {
             form.elements[name].value = time.slice(0, 16).replace("T", " ");
@@ -143,6 +142,18 @@
         if (runsUrl && !polling) {
             poll();
         }
+    };
+
+    // While nobody looks, or a stretch is being drawn, the next turn has to do.
+    const refreshLater = () => {
+        clearTimeout(refreshing);
+        refreshing = setTimeout(() => {
+            if (pressed || document.hidden) {
+                refreshLater();
+            } else {
+                load({ isQuiet: true });
+            }
+        }, REFRESH_SECONDS * 1000);
     };
 
     const lastKnown = () => {
