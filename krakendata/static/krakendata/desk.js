@@ -25,7 +25,7 @@
 
     // --- parts: one that is as it was stays, with whatever is selected in it ---
 
-    const shown = new Map();
+    const shown = new Map([...place.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part.outerHTML]));
     // A button that is being pressed must not be replaced under the finger.
     let isPressed = false;
     place.addEventListener("pointerdown", () => { isPressed = true; });
@@ -39,10 +39,11 @@
     const replace = (old, part) => {
         const focused = old.contains(document.activeElement) ? document.activeElement : null;
         const scrolled = [...old.querySelectorAll(".kd-scroll")].map((each) => each.scrollLeft);
-        old.replaceWith(part);
-        part.querySelectorAll(".kd-scroll").forEach((each, n) => { each.scrollLeft = scrolled[n] || 0; });
+        // The part itself stays: a screen reader tells what changes within what it knows.
+        old.replaceChildren(...part.childNodes);
+        old.querySelectorAll(".kd-scroll").forEach((each, n) => { each.scrollLeft = scrolled[n] || 0; });
         if (focused) {
-            [...part.querySelectorAll("a, button")].find(sameAs(focused))?.focus();
+            [...old.querySelectorAll("a, button, .kd-scroll")].find(sameAs(focused))?.focus();
         }
     };
 
