@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from asgiref.sync import async_to_sync
+from django.contrib.admin.utils import quote
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from krakendata.admin.browse import KRAKEN_OPENED
@@ -45,6 +47,7 @@ def progress(request: HttpRequest) -> HttpResponse:
         "onboarding_progress.html",
         f"{pair}: from nothing to proven",
         pair=pair,
+        pair_address=reverse("admin:krakendata_pair_change", args=[quote(pair.symbol)]),
         beginning=told(pair.tracked_since),
         steps=steps,
         progress=progress_of(run) if run else None,

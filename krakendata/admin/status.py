@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.db import connection
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
@@ -108,8 +109,8 @@ def _cells(status: SyncStatus) -> list[Any]:
     is_trades = status.kind == "trades"
     page = "krakendata_trades" if is_trades else "krakendata_candles"
     return [
-        link(status.symbol, page, symbol=status.symbol),
-        status.kind,
+        link(status.symbol, "krakendata_pair_change", quote(status.symbol)),
+        link(status.kind, page, symbol=status.symbol),
         numeric(minute(status.oldest_timestamp)),
         numeric(minute(status.newest_timestamp)),
         numeric(number(status.collected)),
