@@ -99,6 +99,9 @@ async def ask(client: httpx.AsyncClient, page: AdminPage, statements: Statements
         answer = await client.get(page.path)
         took = (time.perf_counter() - started) * 1000
         kind = answer.headers["Content-Type"].partition(";")[0]
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            # Left out it would look like an address that is no page.
+            raise SystemExit(f"{page.name} answered {answer.status_code}: {page.path}")
         if answer.status_code != httpx.codes.OK or kind not in ("text/html", "application/json"):
             return None
         if number >= WARM_ASKS or took > SECONDS_OF_A_PAGE * 1000:
