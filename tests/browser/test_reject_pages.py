@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 D = "timestamp,price,volume,side,order_type,misc,trade_id"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 # Where the pictures are kept that people look at; without it none are taken.
-PICTURES = os.environ.get("KRAKENDATA_PICTURES")
+PICTURES = os.environ.get("KEEP_PICTURES")
 
 
 @pytest.fixture(
