@@ -241,8 +241,8 @@ SELECT 3, last_id, checked_ns, NULL, NULL, NULL, NULL FROM trade_checks WHERE sy
 -- name: ledgers_around
 -- The same of several symbols, and of each answer which it is: the statement above, of asked.symbol.
 SELECT asked.symbol, a.answer, around.*
-FROM unnest(%(symbols)s::text[]) AS asked (symbol),
-     LATERAL ({ledger}) AS around (kind, first_id, last_id, first_ns, last_ns, first_start, last_start)
+FROM unnest(%(symbols)s::text[]) AS asked (symbol)
+CROSS JOIN LATERAL ({ledger}) AS around (kind, first_id, last_id, first_ns, last_ns, first_start, last_start)
 LEFT JOIN answered_ids a ON around.kind = 1 AND a.symbol = asked.symbol AND a.first_id = around.first_id
 
 -- name: answered_ids
