@@ -79,7 +79,7 @@ FROM rollup_watermarks WHERE relation = 'candles_5m'
 
 -- name: desk_tables_native
 -- By the estimates that VACUUM and ANALYZE leave in the catalog: rows (NULL: none has been there yet) and bytes, partitions and
--- indexes included.
+-- indexes included; 0 bytes of a table that has no partition yet.
 WITH parts AS (
     SELECT relname AS name, oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY (%(names)s)
     UNION ALL
@@ -87,7 +87,7 @@ WITH parts AS (
     WHERE parent.relnamespace = current_schema()::regnamespace AND parent.relname = ANY (%(names)s)
 )
 SELECT p.name, sum(h.reltuples) FILTER (WHERE h.relkind = 'r' AND h.reltuples >= 0)::bigint,
-       (sum(h.relpages + coalesce(toast.relpages, 0) + coalesce(indexes.pages, 0)) FILTER (WHERE h.relkind = 'r')
+       (coalesce(sum(h.relpages + coalesce(toast.relpages, 0) + coalesce(indexes.pages, 0)) FILTER (WHERE h.relkind = 'r'), 0)
         * current_setting('block_size')::bigint)::bigint,
        0::bigint, 0::bigint
 FROM parts p
