@@ -9,7 +9,13 @@ from psycopg import AsyncConnection, errors
 
 from krakendata.gaps import IdRange, TradeCheck
 from krakendata.storage.ledger import HeldRun, Lines, read_lines
-from krakendata.storage.reject_decisions import Replay, Replays, insert_archive_row, record_replays
+from krakendata.storage.reject_decisions import (
+    Replay,
+    Replays,
+    insert_archive_row,
+    lock_archive_rejects,
+    record_replays,
+)
 from krakendata.storage.rejects import Reject, write_rejects
 from krakendata.storage.sql import query
 from krakendata.types import Trade, ns_of
@@ -212,6 +218,7 @@ async def write_archive_rows(
     async with connection.transaction():
         await connection.execute(query("share_lines"))
         await connection.execute(query("lock_symbol"), {"symbol": symbol})
+        await lock_archive_rejects(connection, symbol, rows)
         for record_id, trade in rows:
             replay = await insert_archive_row(connection, record_id, trade)
             # At once: the next row may be the same line, refused by another import.

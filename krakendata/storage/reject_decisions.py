@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 
 from krakendata.storage.sql import query
-from krakendata.types import Trade
+from krakendata.types import NS_PER_SECOND, Trade, archive_trade_id
 
 Connection = AsyncConnection[Any]
 
@@ -161,6 +161,20 @@ async def note_dismissed(connection: Connection, count: int, run_id: int) -> Non
     """Note in the run how many records more it has dismissed."""
     counts = dict.fromkeys(("read", "stored", "folded", "duplicate", "rejected"), 0)
     await connection.execute(query("advance_run"), {"run": run_id, "done": count} | counts)
+
+
+async def lock_archive_rejects(
+    connection: Connection, symbol: str, rows: Sequence[tuple[int, Trade]]
+) -> None:
+    """Lock what `insert_archive_row` and the decisions about these rows, by their records' ids, will change."""
+    seconds = [trade.ns // NS_PER_SECOND for _, trade in rows]
+    parameters = {
+        "symbol": symbol,
+        "ids": [record_id for record_id, _ in rows],
+        "first": archive_trade_id(min(seconds), 0),
+        "last": archive_trade_id(max(seconds) + 1, 0) - 1,
+    }
+    await connection.execute(query("lock_archive_rejects"), parameters)
 
 
 async def insert_archive_row(connection: Connection, record_id: int, trade: Trade) -> Replay:

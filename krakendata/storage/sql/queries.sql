@@ -485,6 +485,9 @@ RETURNING record_id
 INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
 SELECT record_id, 'refused', %(by)s::text, why, %(run)s::bigint FROM unnest(%(ids)s::bigint[], %(whys)s::text[]) AS n (record_id, why)
 
+-- name: lock_archive_rejects
+SELECT lock_archive_rejects(%(symbol)s, %(ids)s::bigint[], %(first)s, %(last)s)
+
 -- name: insert_archive_row
 SELECT new_id, outcome FROM insert_archive_row(%(record)s, %(symbol)s, %(ns)s, %(price)s, %(volume)s, %(side)s, %(order_type)s)
 

@@ -12,17 +12,34 @@ BEGIN
         UPDATE rejected_records SET state = p_state WHERE id = ANY (p_ids) AND state = 'quarantined' RETURNING id
     )
     SELECT coalesce(array_agg(id ORDER BY id), '{}') INTO settled FROM moved;
-    -- In one order, as whoever counts new ones does.
+    -- In one order, as whoever counts new ones does (storage/rejects.py): by the bytes, whatever the database's collation.
     FOR part IN
         SELECT run_id, source, reason, count(*) AS records FROM rejected_records
         WHERE id = ANY (settled) AND run_id IS NOT NULL
-        GROUP BY run_id, source, reason ORDER BY run_id, source, reason
+        GROUP BY run_id, source, reason ORDER BY run_id, source COLLATE "C", reason COLLATE "C"
     LOOP
         UPDATE reject_counts SET replayed = replayed + CASE p_state WHEN 'replayed' THEN part.records ELSE 0 END,
                                  dismissed = dismissed + CASE p_state WHEN 'dismissed' THEN part.records ELSE 0 END
         WHERE run_id = part.run_id AND source = part.source AND reason = part.reason;
     END LOOP;
     RETURN QUERY SELECT unnest(settled);
+END $$;
+
+-- Before records of a symbol are let in one by one: locks at once what each of them would touch, records before counts and each
+-- in one order, or whoever decides about the same ones meanwhile would wait for us as we for them. p_first and p_last are the
+-- lowest and the highest id that their seconds can have.
+CREATE FUNCTION lock_archive_rejects(p_symbol text, p_ids bigint[], p_first bigint, p_last bigint) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    PERFORM id FROM rejected_records
+    WHERE id = ANY (p_ids)
+       OR symbol = p_symbol
+          AND follows BETWEEN least(p_first, (SELECT min(f.follows) FROM rejected_records f WHERE f.id = ANY (p_ids))) AND p_last
+    ORDER BY id FOR UPDATE;
+    PERFORM run_id FROM reject_counts c
+    WHERE EXISTS (SELECT FROM rejected_records r
+                  WHERE r.id = ANY (p_ids) AND r.run_id = c.run_id AND r.source = c.source AND r.reason = c.reason)
+    ORDER BY run_id, source COLLATE "C", reason COLLATE "C" FOR UPDATE;
 END $$;
 
 -- A row of an archive without ids, where its import would have put it: behind the row that came before it in its file. The
@@ -41,6 +58,7 @@ DECLARE
     opens     constant timestamptz := ns_timestamp(in_second * 1000000000);
     in_minute constant timestamptz := ns_timestamp(in_second / 60 * 60000000000);
     is_stored constant boolean := moment >= (SELECT line FROM retention_lines WHERE kind = 'trades');
+    behind    bigint;
 BEGIN
     SELECT * INTO refused FROM rejected_records WHERE id = p_record;
     -- One line of one file is one row, however often an import refused it; and a minute is of one kind.
@@ -72,15 +90,17 @@ BEGIN
     END IF;
 
     IF is_stored THEN
-        -- Sorted, so that all are gone before the first comes back.
-        WITH moved AS (
-            DELETE FROM trades t
+        -- One by one from the last, so that each finds its new id free: within one statement a compressed chunk would have to
+        -- be opened for rows that go and for the same ones as they come back.
+        FOREACH behind IN ARRAY ARRAY(
+            SELECT t.trade_id FROM trades t
             WHERE t.symbol = p_symbol AND t.timestamp >= opens AND t.timestamp < opens + INTERVAL '1 second'
               AND t.trade_id BETWEEN new_id AND highest
-            RETURNING t.*
-        )
-        INSERT INTO trades (symbol, timestamp, trade_id, price, volume, side, order_type)
-        SELECT symbol, timestamp, trade_id + 1, price, volume, side, order_type FROM moved ORDER BY trade_id DESC;
+            ORDER BY t.trade_id DESC)
+        LOOP
+            UPDATE trades t SET trade_id = behind + 1
+            WHERE t.symbol = p_symbol AND t.timestamp >= opens AND t.timestamp < opens + INTERVAL '1 second' AND t.trade_id = behind;
+        END LOOP;
         INSERT INTO trades (symbol, timestamp, trade_id, price, volume, side, order_type)
         VALUES (p_symbol, moment, new_id, p_price, p_volume, p_side, p_order_type);
     END IF;
