@@ -21,7 +21,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -177,7 +177,8 @@ def limited_login(request: HttpRequest) -> HttpResponse:
     if wait:
         return _too_many(request, math.ceil(wait))
     response = admin.site.login(request)
-    if request.user.is_authenticated:
+    # Not whether the visitor is logged in: who is that already would have as many tries of other names as he likes.
+    if isinstance(response, HttpResponseRedirect):
         limit.forget(name)
         limit.give_back(address)
     return response

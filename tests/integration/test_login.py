@@ -76,6 +76,18 @@ def test_who_knows_the_password_is_not_counted(counted: str, person: User, addre
         assert attempt(name, "wrong", address).status_code == 200
 
 
+def test_who_is_logged_in_has_no_more_tries_of_another_name(
+    counted: str, client: Client, person: User, address: str
+) -> None:
+    client.force_login(User.objects.create_superuser(f"guesser-{secrets.token_hex(8)}"))
+    form = {"username": person.get_username(), "password": "wrong"}
+    answers = [
+        client.post(reverse("admin:login"), form, REMOTE_ADDR=address).status_code
+        for _ in range(NAME_TRIES + 1)
+    ]
+    assert answers == [200] * NAME_TRIES + [429]
+
+
 def test_a_right_password_fills_the_names_tries(counted: str, person: User, address: str) -> None:
     name = person.get_username()
     for _ in range(NAME_TRIES - 1):
