@@ -92,6 +92,11 @@ def permissions_of(request: HttpRequest) -> dict[str, bool]:
     return {f"may_{deed}": may(request, deed) for deed in PERMISSIONS}
 
 
+def _text(request: HttpRequest, name: str) -> str:
+    """What was sent under a name, without the character that no text in the database can have."""
+    return request.POST.get(name, "").replace("\0", "").strip()
+
+
 # --- one record ---------------------------------------------------------------------------------------------
 
 
@@ -101,8 +106,11 @@ def record_page(request: HttpRequest, object_id: str) -> HttpResponse:
     record = _record(object_id)
     decisions = list(record.decisions.order_by("-id")[:DECISIONS_SHOWN])[::-1]
     kept = kept_reject(record, decisions)
+    if kept.corrected is None and len(decisions) == DECISIONS_SHOWN:
+        # It may lie before those that are shown, and is what a replay reads all the same.
+        kept = kept_reject(record, record.decisions.filter(action="corrected").order_by("-id")[:1])
     text = kept.raw if kept.corrected is None else kept.corrected
-    verdict, wrong, why = "", "", request.POST.get("why", "").strip()
+    verdict, wrong, why = "", "", _text(request, "why")
     if request.method == "POST":
         deed = request.POST.get("deed", "")
         describe_action(request, f"record {record.pk}", DEEDS.get(deed))
@@ -252,9 +260,9 @@ def decide_page(request: HttpRequest) -> HttpResponse:
 
 def deciding(request: HttpRequest, selection: Selection) -> HttpResponse:
     """The same about a selection; the list's actions come here too."""
-    wrong, why = "", request.POST.get("why", "").strip()
+    wrong, why = "", _text(request, "why")
     deed = request.POST.get("deed", "") if request.method == "POST" else ""
-    field, value = request.POST.get("field", "").strip(), request.POST.get("value", "")
+    field, value = _text(request, "field"), request.POST.get("value", "").replace("\0", "")
     if deed in DEEDS:
         chosen = ", ".join(f"{name} {given}" for name, given in _hidden(selection))
         describe_action(request, chosen, DEEDS[deed])
@@ -309,6 +317,8 @@ def _asked(request: HttpRequest) -> Selection:
     if ids:
         return Selection(ids=tuple(map(int, ids)))
     source, reason, symbol = (asked.get(name) or None for name in ("source", "reason", "symbol"))
+    if any("\0" in text for text in (source, reason, symbol) if text is not None):
+        raise Http404("No such records.")
     if run is None and source is None and reason is None and symbol is None:
         raise Http404("No records are named.")
     return Selection(run=int(run) if run else None, source=source, reason=reason, symbol=symbol)
@@ -353,6 +363,10 @@ def _sample(records: Sequence[RejectedRecord]) -> Table:
 def _queue(request: HttpRequest, name: str, selection: Selection, **arguments: Any) -> bool:
     """Let a worker do it, and say so; False, with a message that names the command, where nobody takes it."""
     by = request.user.get_username()
+    if selection.ids is None:
+        # What is refused between the click and the worker's turn nobody has decided about.
+        newest = RejectedRecord.objects.order_by("-pk").values_list("pk", flat=True).first()
+        arguments["upto"] = newest or 0
     try:
         queue_task(name, selection=selection.as_dict(), by=by, **arguments)
     except QueueAway as away:

@@ -37,7 +37,7 @@ def _page_of(what: Deed) -> Callable[..., HttpResponse]:
     @deed(PERMISSIONS[what])
     def remedy(request: HttpRequest) -> HttpResponse:
         """Do the deed to the `target` that was sent, and lead back to the desk with a sentence."""
-        target = request.POST.get("target", "").strip()
+        target = request.POST.get("target", "").replace("\0", "").strip()
         describe_action(request, target or "all", str(what))
         try:
             messages.success(request, DEEDS[what](target))

@@ -5,7 +5,7 @@ The statements are those of storage/reject_decisions.py; in bulk, workers decide
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,7 +15,7 @@ from krakendata.storage.reject_decisions import KeptReject
 from krakendata.storage.sql import query
 
 
-def kept_reject(record: RejectedRecord, decisions: Sequence[RejectDecision] = ()) -> KeptReject:
+def kept_reject(record: RejectedRecord, decisions: Iterable[RejectDecision] = ()) -> KeptReject:
     """The record as the rules of replaying take it; `decisions` are its own, the oldest first."""
     corrections = [each.corrected for each in decisions if each.corrected is not None]
     return KeptReject(

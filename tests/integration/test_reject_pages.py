@@ -217,6 +217,22 @@ def test_a_correction_is_kept_with_a_name_and_replayed(operator: Client, queued:
     assert "Its fields, as corrected" in page_of(operator, record)
 
 
+def test_a_correction_is_known_however_often_it_was_refused_since(operator: Client) -> None:
+    record = reject()
+    by: dict[str, Any] = {"record": record, "decided_by": "ada", "why": "x"}
+    RejectDecision.objects.create(action="corrected", corrected=RAW.replace(",B,", ",b,"), **by)
+    for _ in range(reject_deciding.DECISIONS_SHOWN):
+        RejectDecision.objects.create(action="refused", **by)
+    assert "Its fields, as corrected" in page_of(operator, record)
+
+
+def test_what_no_text_can_have_is_no_defect(operator: Client, queued: Queued) -> None:
+    record = reject()
+    assert post(operator, record, "dismiss", why="no\0ise").status_code == 302
+    assert RejectDecision.objects.get().why == "noise"
+    assert operator.get(reverse(f"admin:{DECIDE}"), {"symbol": "BTC\0"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("fields", "why", "sentence"),
     [
@@ -263,6 +279,8 @@ def test_a_group_is_replayed_by_a_worker(operator: Client, queued: Queued) -> No
     name, arguments = queued[0]
     assert (name, arguments["selection"], arguments["fields"]) == ("replay_rejects", group, {"side": "b"})
     assert (arguments["by"], arguments["why"]) == ("ada", "capitals")
+    # What is refused after the click is none of it.
+    assert arguments["upto"] == record.pk
     record.refresh_from_db()
     assert record.state == "quarantined"
 
