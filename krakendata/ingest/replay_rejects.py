@@ -56,7 +56,7 @@ class RejectProgress:
 class RejectReport:
     """What a deed did: "done", "stopped", or "failed" with a sentence.
 
-    Records up to the id `after` were tried, of those up to `upto`; those of the pairs `busy` were passed over.
+    Records up to the id `after` were tried, of those up to `upto`; those of the symbols `busy` were passed over.
     `dismissed` and `corrected` count records, `counts` those that were replayed; `counts.rejected` of them were refused
     again and go on waiting.
     """
@@ -260,11 +260,14 @@ class _Replaying(_Work):
         for each in good:
             by_symbol.setdefault(each.symbol, []).append(each)
         for symbol, records in sorted(by_symbol.items()):
-            if await self._lock(symbol):
-                try:
-                    refusals += [(each, UNFINISHED) for each in await self._write(symbol, records)]
-                finally:
-                    await self._deed.writers.release_job_lock(symbol)
+            if not await self._lock(symbol):
+                # By the name that its record has: a correction may have given it another pair.
+                self._deed.busy.update(each.record.symbol for each in records)
+                continue
+            try:
+                refusals += [(each, UNFINISHED) for each in await self._write(symbol, records)]
+            finally:
+                await self._deed.writers.release_job_lock(symbol)
         if refusals:
             deed = self._deed
             async with deed.writers.connection() as connection, connection.transaction():
@@ -319,8 +322,6 @@ class _Replaying(_Work):
 
         is_ours = await deed.writers.lock_job(symbol, waits=deed.waits, waiting=tell)
         deed.progress.message = ""
-        if not is_ours:
-            deed.busy.add(symbol)
         return is_ours
 
     async def _write(self, symbol: str, records: Sequence[_Judged]) -> list[int]:

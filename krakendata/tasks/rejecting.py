@@ -8,7 +8,14 @@ from celery import Task, shared_task
 from krakendata.ingest.replay_rejects import RejectDeeds, RejectProgress, RejectReport
 from krakendata.management.command import database_arguments
 from krakendata.storage.reject_decisions import Selection
-from krakendata.tasks.running import WAITS_FOR_ANOTHER, Share, run_share, try_again
+from krakendata.tasks.running import (
+    MOST_DOUBLINGS,
+    WAITS,
+    WAITS_FOR_ANOTHER,
+    Share,
+    run_share,
+    try_again,
+)
 
 Deed = Callable[[RejectDeeds], Awaitable[RejectReport]]
 
@@ -65,7 +72,10 @@ def _run(task: Task, by: str, asked: dict[str, Any], deed: Deed) -> dict[str, An
         return {"state": "stopped"}
     for symbol in report.busy:
         further = {"selection": asked["selection"] | {"symbol": symbol}, "upto": report.upto}
-        task.apply_async(kwargs=asked | further, countdown=WAITS_FOR_ANOTHER.longest_seconds)
+        # A backfill may be at it for hours, and each look is a run of its own.
+        tries = min(task.request.retries, MOST_DOUBLINGS)
+        wait = min(WAITS_FOR_ANOTHER.longest_seconds * 2**tries, WAITS.longest_seconds)
+        task.apply_async(kwargs=asked | further, countdown=wait, retries=tries + 1)
     further = {"after": report.after, "upto": report.upto}
     if report.state == "stopped":
         task.apply_async(kwargs=asked | further)
