@@ -480,6 +480,27 @@ async def test_two_who_decide_at_once_decide_each_record_once(store: Store, tmp_
     assert (kept, replayed + dismissed) == (10, 10)
 
 
+async def test_two_who_decide_at_once_about_rows_without_ids_do_not_block_each_other(
+    store: Store, tmp_path: Path
+) -> None:
+    spoiled, _ = new_symbols()
+    second = int((NOW - timedelta(hours=2)).timestamp())
+    lines = [f"{second + place // 4},{100 + place},1" for place in range(16)]
+    # Two reasons, so that there are two counts as well.
+    broken = [
+        *lines[:4],
+        *(f"{line.split(',')[0]},{'0' if n % 2 else 'x'},1" for n, line in enumerate(lines[4:])),
+    ]
+    await import_lines(store, tmp_path / "broken.csv", spoiled, broken)
+    replays = [deeds(store).replay(EVERYTHING, fields={"price": "101"}, why="mended") for _ in range(2)]
+    reports = await asyncio.gather(*replays, deeds(store).dismiss(EVERYTHING, "noise"))
+    assert [(report.state, report.error) for report in reports] == [("done", "")] * 3
+    settled = await store.fetch(
+        "SELECT count(*) FROM reject_decisions WHERE action IN ('replayed', 'dismissed') GROUP BY record_id"
+    )
+    assert settled == [1] * 12
+
+
 async def test_a_pair_that_another_job_is_at_is_passed_over(store: Store, tmp_path: Path) -> None:
     spoiled, _ = new_symbols()
     await refused(store, tmp_path, spoiled)
