@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from krakendata.storage.rollups import refresh_rollups
 from krakendata.storage.selections import select_candles
 from krakendata.types import interval_of
 from tests.benchmarks.files import TRADES_START
-from tests.benchmarks.questions import LATEST_CANDLES, RANGE_CANDLES, QuestionResult, ask_all
+from tests.benchmarks.questions import LATEST_CANDLES, RANGE_CANDLES, QuestionResult, ask_all, quantile
 from tests.benchmarks.read_market import settle
 from tests.benchmarks.servers import BenchServer
 
@@ -28,6 +29,8 @@ SIZES = (1_000_000, 10_000_000, 100_000_000)
 MINUTES_OF_A_PAIR = 2_500_000
 # Written in one transaction: a tenth of a gigabyte of write-ahead log or so.
 SLICE = timedelta(days=280)
+# A hundred million take an hour by one.
+WRITERS = 2
 
 SYMBOL = "P0/USD"
 DATABASE = "grown"
@@ -75,6 +78,9 @@ def measure_growth(server: BenchServer, scale: float) -> GrowthResult:
         settle(server, DATABASE)
         found = asyncio.run(ask_all(server.url_of(DATABASE), edition, SYMBOL))
         sizes.append(Grown(rows, _pairs(rows), found))
+        # The next size may take an hour.
+        medians = ", ".join(f"{each.name} {quantile(each.provider_ms, 0.5):.1f} ms" for each in found)
+        print(f"{rows:,} minutes: {medians}", flush=True)
         plans = _plans(server, edition, _years(rows))
     server.run_psql("postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
     return GrowthResult(sizes, plans)
@@ -97,19 +103,32 @@ def _years(rows: int) -> Stretch:
 
 async def _fill(server: BenchServer, rows: int) -> None:
     """Write minutes and what the ledger says of an archive of them, as an import would; refresh the rollups."""
-    whole = _years(rows)
-    async with await AsyncConnection.connect(
-        **arguments_from_url(server.url_of(DATABASE)), autocommit=True
-    ) as connection:
-        await connection.execute("SET TIME ZONE 'UTC'")
+    whole, pairs = _years(rows), iter(range(_pairs(rows)))
+    async with _connected(server) as connection:
         await connection.execute(PARTITIONS, {"start": whole.start, "end": whole.end})
-        for number in range(_pairs(rows)):
-            start = whole.start
-            while start < whole.end:
-                end = min(start + SLICE, whole.end)
-                await _write(connection, f"P{number}/USD", Stretch(start, end))
-                start = end
+
+    async def write_pairs() -> None:
+        async with _connected(server) as connection:
+            for number in pairs:
+                start = whole.start
+                while start < whole.end:
+                    end = min(start + SLICE, whole.end)
+                    await _write(connection, f"P{number}/USD", Stretch(start, end))
+                    start = end
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(WRITERS):
+            group.create_task(write_pairs())
+    async with _connected(server) as connection:
         await refresh_rollups(connection, EDITIONS[server.edition], datetime.now(UTC))
+
+
+@asynccontextmanager
+async def _connected(server: BenchServer) -> AsyncIterator[AsyncConnection[Any]]:
+    arguments = arguments_from_url(server.url_of(DATABASE))
+    async with await AsyncConnection.connect(**arguments, autocommit=True) as connection:
+        await connection.execute("SET TIME ZONE 'UTC'")
+        yield connection
 
 
 async def _write(connection: AsyncConnection[Any], symbol: str, stretch: Stretch) -> None:
