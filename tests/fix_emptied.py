@@ -16,7 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 COMMITTING_FIXTURES = {"transactional_db", "conninfo", "live_server"}
 
 # Those that have pages, partitions among them, or chunks: truncating the hundreds that are empty takes as long again.
-# Not what the migrations wrote.
+# Not what migrating wrote: whoever adds permissions takes them away again.
 TABLES = """
     SELECT c.relname FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'

@@ -145,8 +145,10 @@ def _written(
     writers: Mapping[pa.DataType, Callable[[Any], Any]],
 ) -> Iterator[Row]:
     """The rows with each cell as its column is written, a column at a time: that asks once for its writer."""
+    # A page may be empty; its columns are not fewer.
+    by_column = list(zip(*rows, strict=True)) or [()] * len(columns)
     written = []
-    for kind, cells in zip(columns.values(), zip(*rows, strict=True), strict=False):
+    for kind, cells in zip(columns.values(), by_column, strict=True):
         write = writers.get(kind)
         written.append(cells if write is None else [None if cell is None else write(cell) for cell in cells])
     return zip(*written, strict=True)
