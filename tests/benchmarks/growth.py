@@ -20,7 +20,7 @@ from krakendata.storage.rollups import refresh_rollups
 from krakendata.storage.selections import select_candles
 from krakendata.types import interval_of
 from tests.benchmarks.files import TRADES_START
-from tests.benchmarks.questions import LATEST_CANDLES, RANGE_CANDLES, QuestionResult, ask_all, quantile
+from tests.benchmarks.questions import LATEST_CANDLES, RANGE_CANDLES, QuestionResult, ask_all
 from tests.benchmarks.read_market import settle
 from tests.benchmarks.servers import BenchServer
 
@@ -79,7 +79,7 @@ def measure_growth(server: BenchServer, scale: float) -> GrowthResult:
         found = asyncio.run(ask_all(server.url_of(DATABASE), edition, SYMBOL))
         sizes.append(Grown(rows, _pairs(rows), found))
         # The next size may take an hour.
-        medians = ", ".join(f"{each.name} {quantile(each.provider_ms, 0.5):.1f} ms" for each in found)
+        medians = ", ".join(f"{each.name} {statistics.median(each.provider_ms):.1f} ms" for each in found)
         print(f"{rows:,} minutes: {medians}", flush=True)
         plans = _plans(server, edition, _years(rows))
     server.run_psql("postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
