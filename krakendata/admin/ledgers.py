@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -17,7 +18,11 @@ def ledgers_around(symbols: Sequence[str], stretch: Stretch) -> dict[str, KnownL
     """What it takes to judge `stretch` of each of the symbols, in their order."""
     if not symbols:
         return {}
-    asked = {"symbols": list(symbols), "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
+    asked: dict[str, Any] = {
+        "symbols": list(symbols),
+        "start_ns": ns_of(stretch.start),
+        "end_ns": ns_of(stretch.end),
+    }
     with connection.cursor() as cursor:
         cursor.execute(ledgers_statement(), asked)
         found = ledgers_of_rows(cursor.fetchall())

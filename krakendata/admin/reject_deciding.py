@@ -193,7 +193,9 @@ def _history(decisions: Sequence[RejectDecision]) -> Table:
 
 def _tried(request: HttpRequest, kept: KeptReject, text: str) -> tuple[str, str, str]:
     """The text with the fields that were sent, what it would come in as, and why it would not."""
-    sent = {name.removeprefix(FIELD): value for name, value in request.POST.items() if name.startswith(FIELD)}
+    sent = {
+        name.removeprefix(FIELD): str(request.POST[name]) for name in request.POST if name.startswith(FIELD)
+    }
     # Browsers send line ends in a form of their own: those are no correction.
     values = {
         each.name: sent[each.name]

@@ -68,7 +68,7 @@ def database_samples(read: DatabaseReading, now: datetime) -> Iterator[Sample]:
     for feed in read.feeds:
         yield from feed_samples(feed)
     for total in read.rejects:
-        yield Sample("krakendata_rejected_records_total", total.count, (total.source, total.reason))
+        yield Sample("krakendata_rejected_records_total", total.records, (total.source, total.reason))
     for relation, watermark in read.watermarks.items():
         interval = ROLLUPS[relation]
         behind = rollup_behind(interval, watermark, read.span, now)

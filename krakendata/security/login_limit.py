@@ -109,7 +109,7 @@ class LoginLimit:
             except (RedisError, OSError) as error:
                 self._note_away(error)
             else:
-                return float(found[1])  # type: ignore[index]  # a list, as Lua gave it
+                return float(found[1])
         with self._lock:
             full_at, drawn = draw(self._own.get(bucket.key, 0.0), self._clock(), bucket.tries, bucket.seconds)
             self._own[bucket.key] = full_at

@@ -113,10 +113,11 @@ def begin(request: HttpRequest) -> OperatorAction | None:
     chosen = _chosen(request) if is_list else ""
     if chosen == ASKED_FIRST and "post" not in request.POST:
         return None
+    arguments: dict[str, Any] = match.captured_kwargs or {}  # type: ignore[attr-defined]  # the stubs lack it
     noted = OperatorAction(
         who=request.user.get_username(),
         action=chosen or name,
-        target=_ticked(request) if is_list else _named(match.captured_kwargs or {}),
+        target=_ticked(request) if is_list else _named(arguments),
         page=_page(request),
     )
     noted.save()

@@ -54,7 +54,7 @@ class RejectTotal(NamedTuple):
 
     source: str
     reason: str
-    count: int
+    records: int
 
 
 class Span(NamedTuple):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from krakendata.storage.embedded_redis import start_redis
 from tests.benchmarks.page_market import DATABASE, PageMarket, fill, page_market
@@ -61,7 +62,7 @@ def measure_pages(server: BenchServer, directory: Path, scale: float) -> PagesRe
     return PagesResult(market, [PageResult(**page) for page in told["pages"]], told["left_out"])
 
 
-def _ask(server: BenchServer, redis_url: str) -> dict[str, list[dict[str, object]]]:
+def _ask(server: BenchServer, redis_url: str) -> dict[str, list[Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.page_asker"],
         env=server.environment(DATABASE, REDIS_URL=redis_url),
@@ -69,5 +70,5 @@ def _ask(server: BenchServer, redis_url: str) -> dict[str, list[dict[str, object
         stdout=subprocess.PIPE,
         text=True,
     )
-    told: dict[str, list[dict[str, object]]] = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, list[Any]] = json.loads(done.stdout.splitlines()[-1])
     return told

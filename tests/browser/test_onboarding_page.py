@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -19,7 +20,7 @@ from krakendata.replay.server import ReplayServer
 from tests.browser.test_admin_pages import browser as browser
 from tests.browser.test_admin_pages import page as page
 from tests.browser.test_admin_pages import troubles as troubles
-from tests.browser.test_live_page import PICTURES, Path
+from tests.browser.test_live_page import PICTURES
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

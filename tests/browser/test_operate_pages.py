@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -40,7 +41,7 @@ PAGES = [
 
 BTC = {"symbol": "BTC/USD"}
 ARCHIVE = {"paths": ["/srv/kraken-archives/Kraken_Trading_History.zip"]}
-RUNS = [
+RUNS: list[tuple[str, str, dict[str, Any]]] = [
     ("running", "backfill", BTC),
     ("running", "import", ARCHIVE),
     ("stopped", "backfill", BTC),
@@ -54,7 +55,7 @@ def keep(page: Page, name: str) -> None:
     if not PICTURES:
         return
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a literal
+        page.emulate_media(color_scheme=scheme)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.screenshot(path=str(Path(PICTURES, f"{name}-{scheme}-{width}.png")), full_page=True)

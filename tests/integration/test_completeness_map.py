@@ -26,6 +26,7 @@ from krakendata.certificate import DayState
 from krakendata.completeness_map import LETTERS, Frame, judge_cells
 from krakendata.gaps import Stretch
 from krakendata.historical_provider import HistoricalDataProvider
+from krakendata.management.queueing import QueueAway
 from krakendata.models import OperatorAction, Pair, SyncRun, SyncStatus
 from krakendata.storage.queries import read_answers, read_ledger
 from krakendata.storage.sessions import connect
@@ -380,7 +381,7 @@ def test_a_queue_that_is_away_is_told(
     operator: Client, holed: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
-        raise completeness_map.QueueAway("The task queue does not answer.")
+        raise QueueAway("The task queue does not answer.")
 
     monkeypatch.setattr(completeness_map, "queue_backfills_of", away)
     answer = start(operator, "backfill", ["BTC/USD"], holed, holed + DAY)

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
-from pytest_django.fixtures import SettingsWrapper as Settings
+from pytest_django.fixtures import Settings
 
 from config.celery import app
 from krakendata.admin.desk import PERMISSIONS, read, rounded_count

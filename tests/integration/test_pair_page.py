@@ -15,7 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from krakendata.admin import pair_page
+from krakendata.admin import pair_page, reading
+from krakendata.certificate import DayState
 from krakendata.errors import StorageUnavailable
 from krakendata.historical_provider import HistoricalDataProvider
 from krakendata.models import Pair, RejectedRecord, SyncRun, SyncStatus
@@ -39,7 +40,7 @@ def operator(transactional_db: None, client: Client) -> Client:
 def still(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
     """The history, at its own present in the admin's views too."""
     monkeypatch.setattr(pair_page, "timezone", SimpleNamespace(now=history.clock))
-    asking = pair_page.provider
+    asking = reading.provider
 
     def provider() -> Any:
         opened = asking()
@@ -223,7 +224,7 @@ def test_the_newest_runs_are_looked_for_within_reach(operator: Client, history: 
 
 async def test_the_certificate_is_the_providers(history: History) -> None:
     async with HistoricalDataProvider(history.database, clock=history.clock) as provider:
-        assert (await provider.get_certificate("BTC/USD")).counts["proven"] == 4
+        assert (await provider.get_certificate("BTC/USD")).counts[DayState.PROVEN] == 4
 
 
 def test_the_certificate_counts_days_and_lists_those_that_are_astray(

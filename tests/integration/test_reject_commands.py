@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from krakendata.models import RejectCount, RejectDecision, RejectedRecord, SyncRun
-from krakendata.tasks import rejecting
 from krakendata.tasks.rejecting import dismiss_rejects, replay_rejects
+from krakendata.tasks.running import Share
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,7 +123,7 @@ def test_a_share_that_is_used_up_leaves_the_rest_to_the_next_task(
 ) -> None:
     queued: list[dict[str, Any]] = []
     monkeypatch.setattr(dismiss_rejects, "apply_async", lambda kwargs: queued.append(kwargs))
-    monkeypatch.setattr(rejecting.Share, "should_stop", lambda share: True)
+    monkeypatch.setattr(Share, "should_stop", lambda share: True)
     asked = {"selection": {"reason": "bad_side"}, "by": "ada", "why": "noise"}
     assert dismiss_rejects.apply(kwargs=asked).get()["state"] == "stopped"
     assert queued == [{**asked, "after": 0, "upto": records[-1].pk}]

@@ -183,7 +183,7 @@ def test_a_group_shows_its_first_records_in_few_queries(operator: Client) -> Non
     for line in range(9):
         reject(run=run, line=line)
     with few_queries():
-        answer = operator.get(reverse(f"admin:{DECIDE}"), {"run": run.pk, "reason": "bad_side"})
+        answer = operator.get(reverse(f"admin:{DECIDE}"), {"run": str(run.pk), "reason": "bad_side"})
     page = answer.content.decode()
     assert page.count("a.zip!XBTUSD.csv".rpartition("/")[2]) == reject_deciding.RECORDS_SHOWN
     assert '<option value="side">' in page

@@ -256,7 +256,7 @@ async def test_trades_of_the_socket_come_in_as_if_they_had_never_been_refused(
     async with DatabaseWriter(store.database, limits=PATIENT, clock=lambda: NOW) as writer:
         for each in trades:
             await writer.write_trade(said(replace(each, symbol=whole)))
-            wrong = chance.choice(
+            wrong: dict[str, Any] = chance.choice(
                 [{"price": Decimal(0)}, {"qty": None}, {"side": "b/s"}, {"timestamp": "now"}]
             )
             element = said(replace(each, symbol=spoiled))

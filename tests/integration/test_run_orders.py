@@ -62,7 +62,8 @@ def resume(client: Client, run: SyncRun) -> Any:
 
 
 def said(answer: Any) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request)) + answer.content.decode()
+    body: str = answer.content.decode()
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request)) + body
 
 
 def page(client: Client, run: SyncRun) -> str:

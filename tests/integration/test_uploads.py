@@ -14,7 +14,6 @@ import pytest
 import redis
 from django.contrib.auth.models import Permission, User
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -27,6 +26,7 @@ from krakendata.models import ImportFile, OperatorAction, SyncRun, Trade, Upload
 from krakendata.models.uploads import imports_of
 from krakendata.tasks import check_upload, import_files
 from krakendata.tasks.uploading import tidy_uploads
+from krakendata.uploads import CHUNK_BYTES
 from tests.archive_files import made_trades, trade_line
 from tests.integration.test_tracking import queue as queue
 from tests.integration.test_tracking import queued
@@ -67,22 +67,20 @@ def browser_of(user: User) -> Client:
     return client
 
 
-def begin(client: Client, name: str = "XBTUSD.csv", size: int = len(CSV), **facts: object) -> HttpResponse:
+def begin(client: Client, name: str = "XBTUSD.csv", size: int = len(CSV), **facts: object) -> Any:
     body = json.dumps({"name": name, "size": size, "fingerprint": "of the file", **facts})
-    answer: HttpResponse = client.post(
+    return client.post(
         reverse("admin:krakendata_upload_begin"), body, content_type="application/octet-stream"
     )
-    return answer
 
 
-def send(client: Client, number: int, offset: int, data: bytes, crc: str | None = None) -> HttpResponse:
+def send(client: Client, number: int, offset: int, data: bytes, crc: str | None = None) -> Any:
     address = reverse("admin:krakendata_upload_chunk", args=[number])
     query = f"?offset={offset}&crc={crc or f'{zlib.crc32(data):08x}'}"
-    answer: HttpResponse = client.post(f"{address}{query}", data, content_type="application/octet-stream")
-    return answer
+    return client.post(f"{address}{query}", data, content_type="application/octet-stream")
 
 
-def facts_of(answer: HttpResponse) -> dict[str, Any]:
+def facts_of(answer: Any) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(answer.content)
     return facts
 
@@ -90,8 +88,8 @@ def facts_of(answer: HttpResponse) -> dict[str, Any]:
 def upload_whole(client: Client, data: bytes = CSV, name: str = "XBTUSD.csv", **facts: object) -> Upload:
     """Send a file from its first to its last byte."""
     number = facts_of(begin(client, name, len(data), **facts))["id"]
-    for offset in range(0, len(data), upload_chunks.CHUNK_BYTES):
-        answer = send(client, number, offset, data[offset : offset + upload_chunks.CHUNK_BYTES])
+    for offset in range(0, len(data), CHUNK_BYTES):
+        answer = send(client, number, offset, data[offset : offset + CHUNK_BYTES])
         assert answer.status_code == 200
     return upload_of(number)
 
@@ -105,11 +103,8 @@ def kept(folder: Path, upload: Upload) -> bytes:
     return (folder / upload.file).read_bytes()
 
 
-def deed(client: Client, name: str, upload: Upload) -> HttpResponse:
-    answer: HttpResponse = client.post(
-        reverse(f"admin:krakendata_upload_{name}", args=[upload.pk]), follow=True
-    )
-    return answer
+def deed(client: Client, name: str, upload: Upload) -> Any:
+    return client.post(reverse(f"admin:krakendata_upload_{name}", args=[upload.pk]), follow=True)
 
 
 def page_of(client: Client, upload: Upload) -> str:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 import unfold
@@ -97,7 +98,7 @@ def test_every_expression_of_the_theme_is_understood() -> None:
         ("alert(1", {}, "SyntaxError"),
         ("`text`", {}, "SyntaxError"),
     ]
-    asked = {"expressions": expressions(), "cases": [case[:2] for case in cases]}
+    asked: dict[str, list[Any]] = {"expressions": expressions(), "cases": [case[:2] for case in cases]}
     command = [shutil.which("node") or "", "-e", program, str(STATIC / "strict.js")]
     answer = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
     found = json.loads(answer.stdout)

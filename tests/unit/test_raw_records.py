@@ -69,7 +69,11 @@ PLACES = {
 
 def kept(shape: Shape, raw: str | None = None, **facts: Any) -> KeptReject:
     source, place, layout = PLACES[shape]
-    given = {"symbol": "BTC/USD", "layout": layout, "raw": RAWS[shape] if raw is None else raw}
+    given: dict[str, Any] = {
+        "symbol": "BTC/USD",
+        "layout": layout,
+        "raw": RAWS[shape] if raw is None else raw,
+    }
     given |= {"id": 1, "source": source, "place": place, "line": 7, "trade_id": None}
     return KeptReject(**{**given, "interval_minutes": None, "follows": None, **facts})
 

@@ -92,6 +92,6 @@ def test_a_candle_covers_the_time_since_the_one_before_it_in_its_file() -> None:
 
 
 def test_a_minute_without_trades_is_no_record() -> None:
-    zero = Decimal(0)
-    candle = HistoricalCandle("BTC/USD", 1, NOW.replace(second=0), *[Decimal(1)] * 4, zero, zero, 0)
+    one, zero = Decimal(1), Decimal(0)
+    candle = HistoricalCandle("BTC/USD", 1, NOW.replace(second=0), one, one, one, one, zero, zero, 0)
     assert candle_block(31, candle, None, LINES, BY).candles is None
