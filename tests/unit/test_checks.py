@@ -96,8 +96,10 @@ def test_few_locks_are_a_warning() -> None:
 def test_metrics_that_nobody_may_read_are_a_warning_of_a_deployment(settings: Settings) -> None:
     settings.KRAKENDATA = {}
     assert [message.id for message in check_metrics(None)] == ["krakendata.W008"]
-    assert check_metrics in registry.registry.deployment_checks
-    assert check_metrics not in registry.registry.registered_checks
+    of_deployments: set[Any] = registry.registry.deployment_checks
+    of_all: set[Any] = registry.registry.registered_checks
+    assert check_metrics in of_deployments
+    assert check_metrics not in of_all
 
 
 @pytest.mark.parametrize("given", [{"METRICS_TOKEN": "0123456789abcdef"}, {"METRICS_NETWORKS": ["any"]}])
