@@ -34,6 +34,8 @@ def test_a_list_that_can_be_searched_comes_once_more_searched() -> None:
     assert paths[f"{name}, searched"] == f"{paths[name]}?q=P1"
 
 
+# A pair's candles and certificate are read over a connection of the provider's own, which sees what is committed.
+@pytest.mark.django_db(transaction=True)
 def test_every_one_of_them_answers(client: Client) -> None:
     client.force_login(User.objects.create_superuser("operator"))
     SyncRun.objects.create(kind="import")
