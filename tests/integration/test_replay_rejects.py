@@ -344,6 +344,24 @@ def candle_line(candle: HistoricalCandle) -> str:
     )
 
 
+@pytest.mark.parametrize("with_ids", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+async def test_those_that_go_on_waiting_change_nothing(
+    store: Store, tmp_path: Path, seed: int, with_ids: bool
+) -> None:
+    """Some come in: the same database as if only the others had been refused."""
+    spoiled, partly = new_symbols()
+    broken, lines = spoiled_lines(seed, with_ids=with_ids)
+    await import_lines(store, tmp_path / "broken.csv", spoiled, broken)
+    records = await correct_each(store, spoiled, lambda line, raw: lines[line - 1])
+    chosen = random.Random(seed).sample(records, len(records) // 2)
+    rows = await store.fetch("SELECT line FROM rejected_records WHERE id = ANY (%s)", chosen)
+    mended = [lines[at] if at + 1 in rows else line for at, line in enumerate(broken)]
+    await import_lines(store, tmp_path / "partly.csv", partly, mended)
+    await assert_replayed(store, await deeds(store).replay(Selection(ids=tuple(chosen))), chosen)
+    await assert_alike(store, spoiled, partly)
+
+
 # --- wherever their places lie by then
 
 
