@@ -109,7 +109,7 @@ def record_page(request: HttpRequest, object_id: str) -> HttpResponse:
     if kept.corrected is None and len(decisions) == DECISIONS_SHOWN:
         # It may lie before those that are shown, and is what a replay reads all the same.
         kept = kept_reject(record, record.decisions.filter(action="corrected").order_by("-id")[:1])
-    text = kept.raw if kept.corrected is None else kept.corrected
+    known = text = kept.raw if kept.corrected is None else kept.corrected
     verdict, wrong, why = "", "", _text(request, "why")
     if request.method == "POST":
         deed = request.POST.get("deed", "")
@@ -141,7 +141,8 @@ def record_page(request: HttpRequest, object_id: str) -> HttpResponse:
         rule=rule_of(shape_of(kept)),
         facts=_facts(record),
         fields=[(FIELD + each.name, each) for each in fields_of(kept, text)],
-        is_corrected=text != record.raw,
+        is_corrected=kept.corrected is not None,
+        is_tried=text != known,
         verdict=verdict,
         errors=wrong,
         why=why,

@@ -24,6 +24,8 @@ TONES = {
     State.FAILED: "bad",
     State.DISCARDED: "quiet",
 }
+# What is taken away once nobody has come back to it for so long (tasks/uploading.py).
+LEFT_ALONE = {State.RECEIVING, State.CHECKING, State.READY, State.FAILED}
 WORDS = {State.RECEIVING: "half", State.READY: "ready to import"}
 FILE_COLUMNS = [
     Column("File"),
@@ -44,14 +46,17 @@ def state_chip(upload: Upload, state: Upload.State) -> SafeString:
 
 def upload_facts(upload: Upload) -> list[tuple[str, object]]:
     """Title and text of what is known of it without opening it."""
-    return [
+    facts: list[tuple[str, object]] = [
         ("Size", f"{size(upload.size)} ({number(upload.size)} bytes)"),
         ("Pair", upload.symbol or "as its members are named"),
         ("Uploaded by", upload.owner),
         ("Began (UTC)", minute(upload.created_at)),
         ("Kept as", upload.file if upload.has_file else NOTHING),
-        ("Kept for", f"{(HALF_KEPT if upload.state == State.RECEIVING else WHOLE_KEPT).days} d, unless it is imported"),
-    ]  # fmt: skip
+    ]
+    if upload.state in LEFT_ALONE:
+        kept = HALF_KEPT if upload.state == State.RECEIVING else WHOLE_KEPT
+        facts.append(("Kept for", f"{kept.days} d, unless it is imported"))
+    return facts
 
 
 def told_findings(findings: dict[str, Any]) -> dict[str, Any] | None:

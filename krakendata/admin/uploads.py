@@ -16,14 +16,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from krakendata.admin import upload_chunks
-from krakendata.admin.pages import Column, Table, deed, link, show
+from krakendata.admin.pages import Column, Table, deed, link, may_view, show
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.runs import progress_of
 from krakendata.admin.upload_chunks import MAY_UPLOAD, ask_for_check
 from krakendata.admin.upload_shown import bad_line, file_table, state_chip, told_findings, upload_facts
 from krakendata.admin.wording import minute, numeric, size
 from krakendata.management.queueing import QueueAway, queue_task
-from krakendata.models import SyncRun, Upload
+from krakendata.models import RejectedRecord, SyncRun, Upload
 from krakendata.models.uploads import imports_of, outcome_of
 from krakendata.options import upload_folder, upload_limits
 from krakendata.security.operator_log import describe_action
@@ -86,11 +86,13 @@ def upload_page(request: HttpRequest, pk: str) -> HttpResponse:
         upload.name,
         upload=upload,
         state=state_chip(upload, state),
+        stage=state.value,
         facts=upload_facts(upload),
         findings=told_findings(upload.findings),
         files=file_table(upload.findings.get("files", [])),
         bad=bad_line(upload.findings.get("first_bad")),
         progress=progress_of(run) if run else None,
+        may_see_rejects=run is not None and run.rejected > 0 and may_view(request, RejectedRecord),
         follows=state in (State.CHECKING, State.IMPORTING),
         is_half=state == State.RECEIVING,
         may_import=is_own and state in (State.READY, State.FAILED),

@@ -115,7 +115,7 @@ def interval_of(record: KeptReject) -> int:
 
 def rule_of(shape: Shape) -> str:
     """The rule's own words: what a record of the shape has to be."""
-    return inspect.getdoc(_RULES[shape]) or ""
+    return " ".join((inspect.getdoc(_RULES[shape]) or "").split())
 
 
 def judge(record: KeptReject, text: str, now: datetime, known: Container[str] | None) -> Verdict:

@@ -84,6 +84,8 @@ def test_an_archive_is_uploaded_checked_and_imported(
     expect(page.get_by_text(f"{ROWS + 1:,} rows read")).to_be_visible()
     keep_picture(page, "upload-imported")
     assert Trade.objects.count() == ROWS
+    page.get_by_role("link", name="See what was rejected").click()
+    expect(page.locator("#result_list .kd-raw")).to_have_text(BAD)
     assert troubles == []
 
 

@@ -200,6 +200,9 @@ def test_a_check_says_what_the_record_would_be_and_decides_nothing(operator: Cli
         post(operator, record, "check", **{"field:side": "b", "field:price": "0"}).content.decode()
     )
     assert "price_not_positive: price '0' is not above zero." in again
+    # What was only tried is no correction: a replay would not read it.
+    assert "Its fields, as you would correct them" in answer
+    assert "Replay as it is" in answer
     assert RejectDecision.objects.count() == 0
     assert queued == []
 

@@ -34,6 +34,7 @@ from tests.fix_storage import FENCE, NOW, TRADES_LINE, Store
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+DAY_NS = 24 * 60 * 60 * 10**9
 NAME = "ada"
 # Both sides of both lines, and the last hours.
 STRETCHES = (
@@ -112,10 +113,32 @@ async def facts_of(store: Store, symbol: str) -> dict[str, Any]:
     return found
 
 
-async def assert_alike(store: Store, spoiled: str, whole: str) -> None:
+async def assert_alike(store: Store, spoiled: str, whole: str, *, has_moved: bool = False) -> None:
+    """`has_moved`: a retention line moved since they were imported; then what lies behind it does not count."""
     mended, wanted = await facts_of(store, spoiled), await facts_of(store, whole)
+    if has_moved:
+        lines = dict(await store.fetch("SELECT kind, line FROM retention_lines"))
+        for facts in (mended, wanted):
+            # Partitions go as a whole, and no read looks at what is left behind the line.
+            for table, line in lines.items():
+                facts[table] = [row for row in facts[table] if row[0] >= line]
+            facts["trade_runs"] = joined(facts["trade_runs"])
     for name, rows in wanted.items():
         assert mended[name] == rows, name
+
+
+def joined(runs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The runs of a ledger, as one where they go on: the retention splits them and leaves them so."""
+    result: list[tuple[Any, ...]] = []
+    for run in runs:
+        first_id, last_id, first_ns, last_ns, trades, source, stored = run
+        if result and result[-1][5:] == (source, stored):
+            begin_id, end_id, begin_ns, end_ns, held, _, _ = result[-1]
+            if end_id + 1 == first_id or (first_id < 0 and first_ns - end_ns <= DAY_NS):
+                result[-1] = (begin_id, last_id, begin_ns, last_ns, held + trades, source, stored)
+                continue
+        result.append(run)
+    return result
 
 
 async def assert_replayed(store: Store, report: RejectReport, records: Sequence[int]) -> None:
@@ -319,6 +342,98 @@ def candle_line(candle: HistoricalCandle) -> str:
         f"{candle.timestamp.timestamp():.0f},{candle.open},{candle.high},{candle.low},{candle.close},"
         f"{candle.volume},{candle.trade_count}"
     )
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+async def test_those_that_go_on_waiting_change_nothing(
+    store: Store, tmp_path: Path, seed: int, with_ids: bool
+) -> None:
+    """Some come in: the same database as if only the others had been refused."""
+    spoiled, partly = new_symbols()
+    broken, lines = spoiled_lines(seed, with_ids=with_ids)
+    await import_lines(store, tmp_path / "broken.csv", spoiled, broken)
+    records = await correct_each(store, spoiled, lambda line, raw: lines[line - 1])
+    chosen = random.Random(seed).sample(records, len(records) // 2)
+    rows = await store.fetch("SELECT line FROM rejected_records WHERE id = ANY (%s)", chosen)
+    mended = [lines[at] if at + 1 in rows else line for at, line in enumerate(broken)]
+    await import_lines(store, tmp_path / "partly.csv", partly, mended)
+    await assert_replayed(store, await deeds(store).replay(Selection(ids=tuple(chosen))), chosen)
+    await assert_alike(store, spoiled, partly)
+
+
+# --- wherever their places lie by then
+
+
+def spoiled_lines(seed: int, *, with_ids: bool) -> tuple[list[str], list[str]]:
+    """The lines of an archive with some prices that cannot be, and as they should have been."""
+    chance = random.Random(seed)
+    if with_ids:
+        lines = [trade_line(each) for each in market(seed, 60)]
+    else:
+        lines = [f"{t.ns // 10**9},{t.price},{t.volume}" for t in market(seed, 60, whole_seconds=True)]
+    broken = [
+        ",".join([line.split(",")[0], "0", *line.split(",")[2:]])
+        if place > 2 and chance.random() < 0.3
+        else line
+        for place, line in enumerate(lines)
+    ]
+    return broken, lines
+
+
+async def import_both(
+    store: Store, tmp_path: Path, seed: int, *, with_ids: bool
+) -> tuple[str, str, list[int]]:
+    """Import a spoiled archive and a whole one; give their pairs, and the records with their corrections."""
+    spoiled, whole = new_symbols()
+    broken, lines = spoiled_lines(seed, with_ids=with_ids)
+    await import_lines(store, tmp_path / "broken.csv", spoiled, broken)
+    await import_lines(store, tmp_path / "whole.csv", whole, lines)
+    records = await correct_each(store, spoiled, lambda line, raw: lines[line - 1])
+    assert len(records) > 20
+    return spoiled, whole, records
+
+
+@pytest.mark.community
+@pytest.mark.parametrize("with_ids", [True, False])
+async def test_records_come_into_what_is_compressed(store: Store, tmp_path: Path, with_ids: bool) -> None:
+    spoiled, whole, records = await import_both(store, tmp_path, 5, with_ids=with_ids)
+    for table in ("trades", "candles"):
+        await store.connection.execute(f"SELECT compress_chunk(c) FROM show_chunks('{table}') c")  # noqa: S608
+    for group in (records[:3], records[3:]):
+        await assert_replayed(store, await deeds(store).replay(Selection(ids=tuple(group))), group)
+    await assert_alike(store, spoiled, whole)
+
+
+@pytest.mark.parametrize(("trades_days", "candles_days"), [(10, 365), (10, 60), (None, 60)])
+@pytest.mark.parametrize("with_ids", [True, False])
+async def test_records_come_in_after_the_retention_has_passed_their_places(
+    store: Store, tmp_path: Path, with_ids: bool, trades_days: int | None, candles_days: int
+) -> None:
+    spoiled, whole, records = await import_both(store, tmp_path, 6, with_ids=with_ids)
+    await store.retain(trades_days=trades_days or 90, candles_days=candles_days)
+    await assert_replayed(store, await deeds(store).replay(Selection(symbol=spoiled)), records)
+    await assert_alike(store, spoiled, whole, has_moved=True)
+
+
+async def test_a_line_that_moves_while_records_come_in_is_heeded(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch finds the places of all stored, the later ones find most of them behind the retention."""
+    spoiled, whole, records = await import_both(store, tmp_path, 7, with_ids=True)
+    monkeypatch.setattr(deeds_module, "BATCH_RECORDS", 5)
+    told: list[int] = []
+
+    def move_once() -> bool:
+        told.append(1)
+        return len(told) == 3
+
+    first = await deeds(store, should_stop=move_once).replay(Selection(symbol=spoiled))
+    assert (first.state, first.counts.read) == ("stopped", 10)
+    await store.retain(trades_days=10, candles_days=60)
+    second = await deeds(store).replay(Selection(symbol=spoiled), after=first.after, upto=first.upto)
+    assert (second.state, second.counts.read, second.counts.rejected) == ("done", len(records) - 10, 0)
+    await assert_alike(store, spoiled, whole, has_moved=True)
 
 
 # --- decisions

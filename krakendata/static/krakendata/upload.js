@@ -18,6 +18,8 @@
     // A line that damages a chunk so often damages the next try as well.
     const DAMAGES_BORNE = 5;
     let work = null;
+    // Or unfold would show the file's name in a field beside it, which is not there (its app.js).
+    chosen.hasChangeListener = true;
 
     // --- CRC-32, as zlib has it ---
 
