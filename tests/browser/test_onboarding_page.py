@@ -12,11 +12,12 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 
-from krakendata.models import Pair, SyncRun, SyncStatus
+from krakendata.models import Pair, SyncRun, SyncStatus, TradeRun
 from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
+from krakendata.types import ns_of
 from tests.browser.test_admin_pages import browser as browser
 from tests.browser.test_admin_pages import page as page
 from tests.browser.test_admin_pages import troubles as troubles
@@ -74,12 +75,19 @@ def test_a_pair_goes_from_nothing_to_proven(page: Page, exchange: ReplayServer, 
     )
     expect(page.get_by_text("its past is being fetched, the newest trades first")).to_be_visible()
     keep_picture(page, "onboarding-fetching")
-    SyncRun.objects.filter(pk=run.pk).update(state="done", done=120_000, finished_at=timezone.now())
+    TradeRun.objects.create(
+        symbol="BTC/USD", first_id=1, last_id=120_000, trades=120_000, source="rest", stored=True,
+        first_ns=ns_of(now - timedelta(hours=36)), last_ns=ns_of(now),
+    )  # fmt: skip
     SyncStatus.objects.create(
         symbol="BTC/USD", kind="trades", collected=120_000, stored=120_000, holes=0,
         oldest_timestamp=now - timedelta(hours=36), newest_timestamp=now,
     )  # fmt: skip
-    expect(page.get_by_text("without a hole")).to_be_visible()
+    # The last: a backfill that is done with nothing in is over too.
+    SyncRun.objects.filter(pk=run.pk).update(
+        state="done", done=120_000, read=120_000, stored=120_000, finished_at=timezone.now()
+    )
+    expect(page.get_by_text("UTC is proven, without a hole")).to_contain_text("100.0% of")
     keep_picture(page, "onboarding-proven")
     assert page.locator(".kd-onboarding[hx-get]").count() == 0
     assert troubles == []
