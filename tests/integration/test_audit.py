@@ -112,7 +112,8 @@ async def test_of_a_stretch_only_the_candles_that_touch_it_are_looked_at(
     store: Store, tmp_path: Path
 ) -> None:
     start, hour = TRADES_LINE + 14 * DAY, interval_of("1h")
-    trades = made_trades(9, start, start + 7 * DAY, 300)
+    # Two weeks: the one around the hour that is healed is folded again from all its hours.
+    trades = made_trades(9, start, start + 14 * DAY, 300)
     await import_trades(store, tmp_path, trades)
     outside, inside = (bucket_start(trades[place].timestamp, hour.minutes) for place in (20, 250))
     for bucket in (outside, inside):
