@@ -258,7 +258,13 @@
         typeof tick === "number" ? tick : Number(tick.match(/\d+/)[0]) * (tick.endsWith("mo") ? 30.4 : 365.25) * DAY;
     const ticks = (start, end, width) => {
         const most = Math.max(1, Math.floor(width / TICK_WIDTH));
-        const tick = TICKS.find((each) => (end - start) / lengthOf(each) <= most) ?? TICKS[TICKS.length - 1];
+        const fitting = TICKS.findIndex((each) => (end - start) / lengthOf(each) <= most);
+        const place = fitting < 0 ? TICKS.length - 1 : fitting;
+        const found = momentsOf(TICKS[place], start, end);
+        // A few months on a narrow screen have no turn of the year among them.
+        return found.length || place === 0 ? found : momentsOf(TICKS[place - 1], start, end);
+    };
+    const momentsOf = (tick, start, end) => {
         const found = [];
         if (typeof tick === "number") {
             for (let time = Math.ceil(start / tick) * tick; time < end; time += tick) {
