@@ -280,8 +280,10 @@ def _beat_lines(desk: Desk) -> list[Line]:
     beat = desk.beat
     if beat is None or beat.is_alive(desk.now) or not desk.tracked:
         return []
-    since = "never" if beat.last_run_at is None else f"not since {moment_words(beat.last_run_at)}"
-    sentence = f"It has started a task {since}: gaps are not looked for."
+    sentence = "It has never started a task: gaps are not looked for."
+    if beat.last_run_at is not None:
+        since = moment_words(beat.last_run_at)
+        sentence = f"It has started no task since {since}: gaps are not looked for."
     remedy = Remedy("celery -A config beat", Deed.RUN_DUE, label="Run what is due")
     return [Line(Urgency.STOPPED, "Timetable", sentence, remedy)]
 

@@ -188,7 +188,7 @@ def pair_certificate(request: HttpRequest) -> HttpResponse:
         "krakendata/admin/pair_certificate.html",
         {
             "counts": [(*TONES[state], number(count)) for state, count in found.counts.items() if count],
-            "days": number(len(found.days)),
+            "days": "1 day" if len(found.days) == 1 else f"{number(len(found.days))} days",
             "ids_before": found.ids_before and number(found.ids_before),
             "symbol": found.symbol,
             "newest": _days(newest, found.symbol),
@@ -260,7 +260,7 @@ def _runs(symbol: str, now: datetime) -> Table:
     asked = Q(parameters__symbol=symbol) | Q(parameters__symbols__contains=[symbol])
     rows = [
         [
-            link(f"{run.pk} {run.kind}", "krakendata_syncrun_change", run.pk),
+            numeric(link(f"{run.pk} {run.kind}", "krakendata_syncrun_change", run.pk)),
             state_of(run, now),
             numeric(second(run.started_at)),
             numeric(duration(run.duration)),
@@ -308,7 +308,7 @@ def _day(day: Day, symbol: str) -> list[object]:
         "end": f"{start + timedelta(days=1):%Y-%m-%dT%H:%M}",
     }
     return [
-        link(f"{day.day:%Y-%m-%d}", "krakendata_completeness_map", **shown),
+        numeric(link(f"{day.day:%Y-%m-%d}", "krakendata_completeness_map", **shown)),
         chip(*TONES[day.state]),
         numeric(number(day.first_id)),
         numeric(number(day.last_id)),

@@ -84,7 +84,9 @@ def desk_update(desk: Desk, html: str) -> str:
         "trades_per_second": desk.trades_per_second,
         "attention": lines,
     }
-    return encoded({"channel": DESK, "type": "update", "data": data, "html": html})
+    # A template gives a subclass of str, which the encoder does not take.
+    plain = str.__str__(html)
+    return encoded({"channel": DESK, "type": "update", "data": data, "html": plain})
 
 
 def desk_away(sentence: str) -> str:

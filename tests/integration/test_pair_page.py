@@ -224,7 +224,7 @@ def test_the_newest_runs_are_looked_for_within_reach(operator: Client, history: 
 
 async def test_the_certificate_is_the_providers(history: History) -> None:
     async with HistoricalDataProvider(history.database, clock=history.clock) as provider:
-        assert (await provider.get_certificate("BTC/USD")).counts[DayState.PROVEN] == 4
+        assert (await provider.get_certificate("BTC/USD")).counts[DayState.PROVEN] == 5
 
 
 def test_the_certificate_counts_days_and_lists_those_that_are_astray(

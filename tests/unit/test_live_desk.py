@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.utils.safestring import SafeString
 
 from krakendata.attention import Deed, Desk, PairFacts, TableFacts
 from krakendata.live import desk as live_desk
@@ -40,7 +41,8 @@ class Facts:
 
     def render(self, desk: Desk, may: frozenset[Deed]) -> str:
         self.rendered.append(may)
-        return f"<b>{len(may)}</b>"
+        # What a template gives.
+        return SafeString(f"<b>{len(may)}</b>")
 
 
 @pytest.fixture(autouse=True)

@@ -53,6 +53,8 @@
         const text = new Date(time * 1000).toISOString().replace("T", " ");
         return time % DAY === 0 ? text.slice(0, 10) : text.slice(0, 16);
     };
+    // Beside a moment of the same day midnight is one too.
+    const inFull = (time) => (told.step_seconds < DAY ? new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ") : inWords(time));
     const startOf = (cell) => seconds(told.start) + cell * told.step_seconds;
 
     // --- asking ---
@@ -256,7 +258,13 @@
         typeof tick === "number" ? tick : Number(tick.match(/\d+/)[0]) * (tick.endsWith("mo") ? 30.4 : 365.25) * DAY;
     const ticks = (start, end, width) => {
         const most = Math.max(1, Math.floor(width / TICK_WIDTH));
-        const tick = TICKS.find((each) => (end - start) / lengthOf(each) <= most) ?? TICKS[TICKS.length - 1];
+        const fitting = TICKS.findIndex((each) => (end - start) / lengthOf(each) <= most);
+        const place = fitting < 0 ? TICKS.length - 1 : fitting;
+        const found = momentsOf(TICKS[place], start, end);
+        // A few months on a narrow screen have no turn of the year among them.
+        return found.length || place === 0 ? found : momentsOf(TICKS[place - 1], start, end);
+    };
+    const momentsOf = (tick, start, end) => {
         const found = [];
         if (typeof tick === "number") {
             for (let time = Math.ceil(start / tick) * tick; time < end; time += tick) {
@@ -406,12 +414,12 @@
             const [from, to] = [startOf(run.start), Math.min(startOf(run.end), seconds(told.end))];
             const choose = element("button", "Select", {
                 type: "button", class: "kd-map-plain",
-                "aria-label": `Select ${STATES[run.letter][1]}, ${inWords(from)} to ${inWords(to)}`,
+                "aria-label": `Select ${STATES[run.letter][1]}, ${inFull(from)} to ${inFull(to)}`,
             });
             const mine = cursor.row;
             choose.addEventListener("click", () => select(mine, mine, run.start, run.end - 1));
             line.append(
-                element("td", inWords(from), { class: "kd-figure" }), element("td", inWords(to), { class: "kd-figure" }),
+                element("td", inFull(from), { class: "kd-figure" }), element("td", inFull(to), { class: "kd-figure" }),
                 element("td", STATES[run.letter][1]), cell(choose));
             body.append(line);
         }
@@ -439,7 +447,7 @@
             return;
         }
         const start = startOf(cursor.cell);
-        const when = told.step === "1d" ? inWords(start) : `${inWords(start)} to ${inWords(start + told.step_seconds)}`;
+        const when = told.step === "1d" ? inWords(start) : `${inFull(start)} to ${inFull(start + told.step_seconds)}`;
         find("cell").textContent = `${row.symbol}, ${when}: ${STATES[letterAt(row, cursor.cell)][1].toLowerCase()}`;
         showStretches();
     };
@@ -481,7 +489,7 @@
         tell();
         const { symbols, from, to } = selection();
         const who = symbols.length === 1 ? symbols[0] : `${symbols.length} pairs, ${symbols[0]} to ${symbols[symbols.length - 1]}`;
-        find("selected").textContent = `${who}: ${inWords(from)} to ${inWords(to)} UTC`;
+        find("selected").textContent = `${who}: ${inFull(from)} to ${inFull(to)} UTC`;
         find("preview").textContent = "What it takes is looked up…";
         find("audit").textContent = find("started").textContent = "";
         find("gone").hidden = true;

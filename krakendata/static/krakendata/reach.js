@@ -85,6 +85,14 @@
         }
     });
 
+    // Django's lists of what is there and what is chosen make themselves once all is loaded, their hints too: pictures
+    // with a name.
+    window.addEventListener("load", () => setTimeout(() => {
+        for (const hint of document.querySelectorAll(".search-label-icon[aria-label]")) {
+            hint.setAttribute("role", "img");
+        }
+    }));
+
     // --- what htmx asks for ---
 
     document.addEventListener("htmx:beforeSwap", (event) => {

@@ -101,7 +101,8 @@ GROUP BY p.name
 -- Likewise; of compressed chunks what TimescaleDB wrote down when it compressed them, as the estimates of those stay what they
 -- were before.
 WITH roots AS (
-    SELECT relname AS name, oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY (%(names)s)
+    SELECT relname AS name, oid FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY (%(names)s) AND relkind = 'r'
     UNION ALL
     SELECT view_name, format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
     FROM timescaledb_information.continuous_aggregates
@@ -111,13 +112,14 @@ WITH roots AS (
            s.after_compression_total_bytes AS after
     FROM roots r, LATERAL chunk_compression_stats(r.oid::regclass) s WHERE s.compression_status = 'Compressed'
 ), rows_compressed AS (
-    SELECT h.table_name AS name, sum(s.numrows_pre_compression)::bigint AS rows
+    SELECT r.name, sum(s.numrows_pre_compression)::bigint AS rows
     FROM _timescaledb_catalog.compression_chunk_size s
     JOIN _timescaledb_catalog.chunk c ON c.id = s.chunk_id
     JOIN _timescaledb_catalog.hypertable h ON h.id = c.hypertable_id
-    WHERE h.schema_name = current_schema() GROUP BY 1
+    JOIN roots r ON r.oid = to_regclass(format('%%I.%%I', h.schema_name, h.table_name))
+    GROUP BY r.name
 ), parts AS (
-    SELECT name, oid FROM roots WHERE name NOT IN (SELECT view_name FROM timescaledb_information.continuous_aggregates)
+    SELECT name, oid FROM roots
     UNION ALL
     SELECT r.name, i.inhrelid FROM roots r JOIN pg_inherits i ON i.inhparent = r.oid
     WHERE NOT EXISTS (SELECT FROM compressed c WHERE c.oid = i.inhrelid)
