@@ -124,7 +124,7 @@ class LiveFeed:
         finally:
             await self._hand_on_rest()
             with suppress(StorageError, TimeoutError):
-                async with asyncio.timeout(KEEP_SECONDS):
+                async with asyncio.timeout(min(KEEP_SECONDS, self._writer.seconds_left)):
                     await self._keep_session(is_end=True)
 
     def facts(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class LiveFeed:
     async def _hand_on_rest(self) -> None:
         """What was heard comes before the end, as far as the consumer takes it in time."""
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(min(CLOSE_SECONDS, self._writer.seconds_left)):
                 await self._hand_on_waiting()
         except TimeoutError:
             left = len(self._trades), len(self._candles)
