@@ -46,6 +46,10 @@ FIRST_REPAIR_SECONDS, MOST_REPAIRS = 2.0, 6
 # How long a repair may take to an end when the feed is asked to end.
 LEAVE_SECONDS = 1.0
 
+# How long a repair waits for a database that is away: its block, its rollups and its last word one after the other, and
+# whoever ends meanwhile has not ten seconds for each. What fails is asked for again.
+AWAY_SECONDS = 1.0
+
 Deliver = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -109,6 +113,7 @@ class LiveFeed:
         self._suspects: dict[str, int] = {}
         self._has_suspects = asyncio.Event()
         self._session: int | None = None
+        self._is_ending = False
 
     async def run(self) -> None:
         """Feed for ever; whoever is cancelled hands on what it has heard.
@@ -326,13 +331,16 @@ class LiveFeed:
             self._rest,
             max_rejects_kept=self._max_rejects_kept,
             by="feed",
+            should_stop=lambda: self._is_ending,
             clock=self._clock,
+            wait_seconds=AWAY_SECONDS,
         )
         filling = asyncio.create_task(filler.fill_all_gaps(symbols))
         try:
             reports = await asyncio.shield(filling)
         except asyncio.CancelledError:
-            # It ends its runs first, and waits for a database that is away longer than a process may that is to end.
+            # It ends its runs first, and waits for a database that is away.
+            self._is_ending = True
             filling.cancel()
             await asyncio.wait([filling], timeout=LEAVE_SECONDS)
             raise
