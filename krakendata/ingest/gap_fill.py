@@ -16,6 +16,7 @@ from krakendata.ingest.pair_job import PairJob
 from krakendata.kraken.rest import KrakenRest
 from krakendata.storage.bulk import BlockOutdated, Counts, write_block
 from krakendata.storage.ledger import read_lines
+from krakendata.storage.pool import WAIT_SECONDS
 from krakendata.storage.queries import read_ledger, read_pairs, read_tracked_pairs
 from krakendata.storage.writers import Writers
 from krakendata.types import EPOCH, Symbols
@@ -74,7 +75,8 @@ class GapFiller:
 
     `database` is an address or psycopg's connection arguments, `rest` a client that is open. A pair that another
     import or backfill works on is left to it, unless `waits`. A run is recorded only where more than the usual tail
-    was written. `report` is told the progress, `should_stop` asked between pages; `clock` gives aware UTC.
+    was written. `report` is told the progress, `should_stop` asked between pages; `clock` gives aware UTC. A database
+    that is away is waited for as long as `wait_seconds`.
     """
 
     def __init__(
@@ -89,9 +91,11 @@ class GapFiller:
         report: Callable[[GapProgress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._database = database
         self._concurrency = concurrency
+        self._wait_seconds = wait_seconds
         self._pass = _Pass(rest, max_rejects_kept, waits, by, report, should_stop, clock)
 
     async def fill_gap(self, symbol: str, start: datetime, end: datetime) -> GapReport:
@@ -128,7 +132,7 @@ class GapFiller:
         choose: Choose,
         until: datetime | None,
     ) -> list[GapReport]:
-        async with Writers(self._database, self._concurrency + 1) as writers:
+        async with Writers(self._database, self._concurrency + 1, wait_seconds=self._wait_seconds) as writers:
             async with writers.connection() as connection:
                 pairs = Symbols(await read_pairs(connection))
                 tracked = {pair.symbol: pair for pair in await read_tracked_pairs(connection)}

@@ -47,6 +47,10 @@ FIRST_REPAIR_SECONDS, MOST_REPAIRS = 2.0, 6
 # How long a repair may take to an end when the feed is asked to end.
 LEAVE_SECONDS = 1.0
 
+# How long a repair waits for a database that is away: its block, its rollups and its last word one after the other, and
+# whoever ends meanwhile has not ten seconds for each. What fails is asked for again.
+AWAY_SECONDS = 1.0
+
 Deliver = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -111,6 +115,7 @@ class LiveFeed:
         self._has_suspects = asyncio.Event()
         self._session: int | None = None
         self._rate_from = (time.monotonic(), 0)
+        self._is_ending = False
 
     async def run(self) -> None:
         """Feed for ever; whoever is cancelled hands on what it has heard.
@@ -126,7 +131,7 @@ class LiveFeed:
         finally:
             await self._hand_on_rest()
             with suppress(StorageError, TimeoutError):
-                async with asyncio.timeout(KEEP_SECONDS):
+                async with asyncio.timeout(min(KEEP_SECONDS, self._writer.seconds_left)):
                     await self._keep_session(is_end=True)
 
     def facts(self) -> dict[str, Any]:
@@ -221,7 +226,7 @@ class LiveFeed:
     async def _hand_on_rest(self) -> None:
         """What was heard comes before the end, as far as the consumer takes it in time."""
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(min(CLOSE_SECONDS, self._writer.seconds_left)):
                 await self._hand_on_waiting()
         except TimeoutError:
             left = len(self._trades), len(self._candles)
@@ -337,13 +342,16 @@ class LiveFeed:
             self._rest,
             max_rejects_kept=self._max_rejects_kept,
             by="feed",
+            should_stop=lambda: self._is_ending,
             clock=self._clock,
+            wait_seconds=AWAY_SECONDS,
         )
         filling = asyncio.create_task(filler.fill_all_gaps(symbols))
         try:
             reports = await asyncio.shield(filling)
         except asyncio.CancelledError:
-            # It ends its runs first, and waits for a database that is away longer than a process may that is to end.
+            # It ends its runs first, and waits for a database that is away.
+            self._is_ending = True
             filling.cancel()
             await asyncio.wait([filling], timeout=LEAVE_SECONDS)
             raise

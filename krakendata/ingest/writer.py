@@ -50,8 +50,8 @@ AWAY_SECONDS = 3.0
 # For a symbol that another transaction writes: blocks take so long.
 BUSY_SECONDS = 0.05
 
-# How long a process that is asked to end works at what it has. A service manager kills it after ten seconds; a repair,
-# the goodbyes and the interpreter's own end take three or four of them on a busy machine.
+# How long a process that is asked to end works at what it has, a repair included. A service manager kills it after ten
+# seconds; the pool's end, the goodbyes and the interpreter's own end take two of them on a busy machine.
 CLOSE_SECONDS = 4.0
 
 # A batch takes ten to a hundred milliseconds (docs/performance.md); five seconds is when a feed falls behind.
@@ -181,6 +181,11 @@ class DatabaseWriter:
         """Whether the database did not take the newest batch."""
         return self._is_refused
 
+    @property
+    def seconds_left(self) -> float:
+        """How long its process still works at what it has; infinite before `expect_end`."""
+        return max(self._ends_at - time.monotonic(), 0.0)
+
     async def run(self) -> int:
         """The id of the run that counts today's records: a new one each day (UTC), with room for its rejects."""
         today = self._clock().date()
@@ -296,7 +301,7 @@ class DatabaseWriter:
         self._due.set()
         self.expect_end()
         try:
-            async with asyncio.timeout(max(self._ends_at - time.monotonic(), 0.0)):
+            async with asyncio.timeout(self.seconds_left):
                 await keeper
                 await self._flush_all()
                 if self._run is not None:
@@ -358,8 +363,8 @@ class DatabaseWriter:
     async def _wait_for_room(self, buffer: "Buffer[Trade] | CandleBuffer") -> None:
         """Wait while the buffer is full and the database at work, not while it refuses."""
         while buffer.is_full and not self._is_refused and not self._is_closing:
-            seconds = self._ends_at - time.monotonic()
-            if seconds <= 0:
+            seconds = self.seconds_left
+            if not seconds:
                 return
             self._due.set()
             with suppress(TimeoutError):

@@ -24,6 +24,9 @@ from krakendata.storage.sql import query
 
 Connection = AsyncConnection[Any]
 
+# A worker of the pool that is opening a connection is waited for so long; what it opens is closed all the same.
+POOL_CLOSE_SECONDS = 1.0
+
 # How often a job asks again for a lock that another holds.
 JOB_LOCK_SECONDS = 1.0
 
@@ -78,7 +81,7 @@ class Writers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._pool.close()
+        await self._pool.close(POOL_CLOSE_SECONDS)
         await self._keeping.aclose()
 
     @asynccontextmanager

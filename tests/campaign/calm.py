@@ -28,7 +28,7 @@ async def calm_down(replay: Replay, symbols: Sequence[str], **options: Any) -> N
     faults.change(lasting)
     clock.speed = 0
     clock.advance(SETTLED)
-    while any(_is_unsettled(replay, symbol) for symbol in symbols):
+    while any(is_unsettled(replay, symbol) for symbol in symbols):
         clock.advance(timedelta(minutes=2))
     reports = await _pass(replay, symbols, **options)
     assert [report.state for report in reports] == ["done"] * len(reports), reports
@@ -40,7 +40,7 @@ async def calm_down(replay: Replay, symbols: Sequence[str], **options: Any) -> N
         await refresh_rollups(connection, replay.store.edition, replay.now)
 
 
-def _is_unsettled(replay: Replay, symbol: str) -> bool:
+def is_unsettled(replay: Replay, symbol: str) -> bool:
     """Whether an id that the exchange lacks is young, the newest trade shows no id, or its minute may go on.
 
     So long a candle that the exchange gave ahead of the trades stays in that minute.

@@ -23,15 +23,12 @@ from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
 from krakendata.storage.sql import query
 from tests.archive_files import made_trades, write_trades
+from tests.fix_emptied import empty_tables
 from tests.free_ports import free_port
 from tests.installations import Installation, installed
 from tests.workers import LONG, SHORT, Worker, Workshop, wait_until, workshop
 
 DATABASE = "krakendata_tasks"
-EMPTY = (
-    "TRUNCATE trades, candles, candles_history, trade_runs, answered_ids, candle_runs, trade_checks, "
-    "data_sync_status, sync_runs, pairs, import_files, audit_findings CASCADE"
-)
 BTC, ETH, DOGE = "BTC/USD", "ETH/USD", "DOGE/USD"
 WATCHED_TRADES = 500
 UNPACED = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "0"}
@@ -87,9 +84,8 @@ Open = Callable[..., AbstractContextManager[Workshop]]
 @pytest.fixture
 def shop(installation: Installation, exchange: ReplayExchange, tmp_path: Path) -> Iterator[Open]:
     """Give what opens a workshop with these settings on an empty database."""
-    installation.run(
-        "shell", "-c", f"from django.db import connection; connection.cursor().execute('{EMPTY}')"
-    )
+    with installation.connect() as connection, connection.cursor() as cursor:
+        empty_tables(cursor)
     with ReplayServer(exchange).in_thread() as server:
 
         def open_workshop(**settings: str) -> AbstractContextManager[Workshop]:
