@@ -113,7 +113,6 @@ class LiveFeed:
         self._suspects: dict[str, int] = {}
         self._has_suspects = asyncio.Event()
         self._session: int | None = None
-        self._is_ending = False
 
     async def run(self) -> None:
         """Feed for ever; whoever is cancelled hands on what it has heard.
@@ -326,12 +325,13 @@ class LiveFeed:
 
     async def _fill_gaps(self, symbols: list[str]) -> set[str]:
         """Fill the gaps of these; give those of which some are left."""
+        leaving = asyncio.Event()
         filler = GapFiller(
             self._database,
             self._rest,
             max_rejects_kept=self._max_rejects_kept,
             by="feed",
-            should_stop=lambda: self._is_ending,
+            should_stop=leaving.is_set,
             clock=self._clock,
             wait_seconds=AWAY_SECONDS,
         )
@@ -340,7 +340,7 @@ class LiveFeed:
             reports = await asyncio.shield(filling)
         except asyncio.CancelledError:
             # It ends its runs first, and waits for a database that is away.
-            self._is_ending = True
+            leaving.set()
             filling.cancel()
             await asyncio.wait([filling], timeout=LEAVE_SECONDS)
             raise
