@@ -27,9 +27,7 @@ async def calm_down(replay: Replay, symbols: Sequence[str], **options: Any) -> N
     faults.clear()
     faults.change(lasting)
     clock.speed = 0
-    clock.advance(SETTLED)
-    while any(is_unsettled(replay, symbol) for symbol in symbols):
-        clock.advance(timedelta(minutes=2))
+    let_settle(replay, symbols)
     reports = await _pass(replay, symbols, **options)
     assert [report.state for report in reports] == ["done"] * len(reports), reports
     reports = await _pass(replay, symbols, **options)
@@ -40,7 +38,14 @@ async def calm_down(replay: Replay, symbols: Sequence[str], **options: Any) -> N
         await refresh_rollups(connection, replay.store.edition, replay.now)
 
 
-def is_unsettled(replay: Replay, symbol: str) -> bool:
+def let_settle(replay: Replay, symbols: Sequence[str]) -> None:
+    """Move the exchange's clock on until nothing is late and nothing open; it stands still meanwhile."""
+    replay.exchange.clock.advance(SETTLED)
+    while any(_is_unsettled(replay, symbol) for symbol in symbols):
+        replay.exchange.clock.advance(timedelta(minutes=2))
+
+
+def _is_unsettled(replay: Replay, symbol: str) -> bool:
     """Whether an id that the exchange lacks is young, the newest trade shows no id, or its minute may go on.
 
     So long a candle that the exchange gave ahead of the trades stays in that minute.

@@ -16,7 +16,7 @@ from krakendata.ingest.pair_list import track_pairs, untrack_pairs
 from krakendata.replay.faults import Faults
 from krakendata.storage.queries import read_ledger
 from krakendata.types import EPOCH
-from tests.campaign.calm import is_unsettled
+from tests.campaign.calm import let_settle
 from tests.fix_feed import Feeding, feeding, wait_until
 from tests.fix_storage import NOW
 from tests.fix_trading import Replay, history
@@ -43,12 +43,8 @@ async def backfilled(replaying: Replaying, *symbols: str, **options: Any) -> Rep
 
 async def settled(replay: Replay, *symbols: str) -> None:
     """Long after, nothing is late any more: the schedule has looked after the pairs, and all is as it has to be."""
-    clock = replay.exchange.clock
-    clock.advance(timedelta(minutes=15))
     replay.exchange.faults.change({"late_every": 0})
-    # A newest trade that shows no id nobody can know of before the next one does.
-    while any(is_unsettled(replay, symbol) for symbol in symbols):
-        clock.advance(timedelta(minutes=1))
+    let_settle(replay, symbols)
     for _ in range(2):
         reports = await GapFiller(**replay.deed()).fill_all_gaps(symbols)
         assert [each.state for each in reports] == ["done"] * len(reports), reports
