@@ -2,6 +2,8 @@ FROM python:3.11-slim-bookworm
 
 # The service never needs to be root; its static files are collected below, its data live in the database.
 RUN useradd --system --create-home --home-dir /srv/krakendata krakendata
+# A new volume takes its owner over.
+RUN install --directory --owner krakendata --mode 0700 /uploads
 WORKDIR /srv/krakendata
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1
 

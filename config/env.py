@@ -6,6 +6,7 @@ functions below it give what `config/settings.py` asks for. No error shows a val
 
 import atexit
 import functools
+import ipaddress
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ from krakendata.errors import ConfigurationError
 from krakendata.storage.embedded import start_server
 from krakendata.storage.embedded_redis import start_redis
 from krakendata.types import INTERVALS
+from krakendata.uploads import UploadLimits
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_HOME = ROOT / "var" / "postgres"
@@ -43,6 +45,8 @@ LIVE_FLUSH_EVERY = timedelta(seconds=5)
 WORKER_SHARE = timedelta(minutes=10)
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+# What `openssl rand -hex 24` gives is three times as long; what people make up is shorter.
+LEAST_TOKEN_SIGNS = 16
 # The shape of the customer's refresh policy for 5m (start 1 hour, end 5 minutes), in buckets.
 REFRESH_START_BUCKETS, REFRESH_END_BUCKETS = 12, 1
 REFRESH_LEAST_OFTEN = timedelta(hours=1)
@@ -240,7 +244,8 @@ def krakendata(env: Environment) -> dict[str, Any]:
             "POOL_MIN_SIZE is above POOL_MAX_SIZE, for example POOL_MIN_SIZE=2 and POOL_MAX_SIZE=10."
         )
     jobs = {"DATABASE_JOBS": env.flag("DATABASE_JOBS", default=True)}
-    return {**numbers, **jobs, **_refresh_windows(env), **_exchange(env), **_live(env), **_worker(env)}
+    parts = (_refresh_windows, _exchange, _live, _worker, _uploads, _metrics)
+    return {**numbers, **jobs, **{name: value for part in parts for name, value in part(env).items()}}
 
 
 def _live(env: Environment) -> dict[str, int | timedelta]:
@@ -274,6 +279,45 @@ def _worker(env: Environment) -> dict[str, timedelta | Path]:
             )
         settings["WATCH_FOLDER"] = Path(folder)
     return settings
+
+
+def _uploads(env: Environment) -> dict[str, int | Path]:
+    """Give where uploads are kept (beside an embedded database, unless another folder is named) and their limits."""
+    limits = UploadLimits()
+    settings: dict[str, int | Path] = {
+        "UPLOAD_MAX_BYTES": env.whole_number("UPLOAD_MAX_BYTES", limits.file_bytes, least=1),
+        "UPLOAD_MAX_UNPACKED_BYTES": env.whole_number(
+            "UPLOAD_MAX_UNPACKED_BYTES", limits.unpacked_bytes, least=1
+        ),
+    }
+    folder = env.optional("UPLOAD_DIR")
+    if folder is not None and not Path(folder).is_absolute():
+        raise SettingError("UPLOAD_DIR is not an absolute path, for example UPLOAD_DIR=/srv/kraken-uploads.")
+    home = embedded_home(env) if env.has("DATABASE_URL") else None
+    if folder is not None:
+        settings["UPLOAD_DIR"] = Path(folder)
+    elif home is not None:
+        settings["UPLOAD_DIR"] = home / "uploads"
+    return settings
+
+
+def _metrics(env: Environment) -> dict[str, Any]:
+    """Give who may read /metrics: who knows a token, who asks from some networks; without either nobody may."""
+    settings: dict[str, Any] = {}
+    if token := env.optional("METRICS_TOKEN"):
+        if len(token) < LEAST_TOKEN_SIGNS:
+            raise SettingError(
+                f"METRICS_TOKEN has fewer than {LEAST_TOKEN_SIGNS} signs, for example "
+                "METRICS_TOKEN=$(openssl rand -hex 24)."
+            )
+        settings["METRICS_TOKEN"] = token
+    try:
+        networks = [ipaddress.ip_network(each) for each in env.words("METRICS_NETWORKS", "")]
+    except ValueError:
+        raise SettingError(
+            "METRICS_NETWORKS is not a list of networks, for example METRICS_NETWORKS=10.0.0.0/8,fd00::/8."
+        ) from None
+    return {**settings, "METRICS_NETWORKS": networks} if networks else settings
 
 
 def _exchange(env: Environment) -> dict[str, str | float]:

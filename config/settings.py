@@ -26,6 +26,15 @@ IS_BEHIND_HTTPS = bool(CSRF_TRUSTED_ORIGINS) and all(
     each.startswith("https://") for each in CSRF_TRUSTED_ORIGINS
 )
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_HTTPS
+# A session that nobody uses ends in a working week, not in Django's two.
+SESSION_COOKIE_AGE = int(timedelta(days=5).total_seconds())
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# The proxy says how the world asked it; whoever reaches this server without it gains nothing by saying the same.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_BEHIND_HTTPS else None
+SECURE_SSL_REDIRECT = IS_BEHIND_HTTPS and ENVIRONMENT.flag("HTTPS_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = ENVIRONMENT.whole_number("HSTS_SECONDS", 2_592_000) if IS_BEHIND_HTTPS else 0
+# These two would bind all hosts of the domain, of which this server is one: not ours to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.SecretsHidden"
 
 # Three orders matter: daphne's runserver before staticfiles', unfold before the admin it dresses, and
@@ -46,7 +55,11 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "krakendata",
 ]
+# Balancers and Prometheus ask by addresses, over HTTP, without a session: they are answered first. The page for when
+# the database is away is last: nearest to the pages that find it so.
 MIDDLEWARE = [
+    "krakendata.metrics.middleware.machines",
+    "krakendata.security.content_policy.content_policy_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -55,6 +68,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "krakendata.security.operator_log.operator_log_middleware",
+    "krakendata.security.away.DatabaseAway",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -124,7 +139,10 @@ CELERY_TASK_DEFAULT_QUEUE = "krakendata"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("krakendata", "krakendata.long")]  # type: ignore[no-untyped-call]
 CELERY_TASK_ROUTES = {
     f"krakendata.tasks.{name}": {"queue": "krakendata.long"}
-    for name in ("backfill", "import_files", "import_watched_folder", "audit")
+    for name in (
+        *("backfill", "import_files", "import_watched_folder", "audit"),
+        *("check_upload", "replay_rejects", "dismiss_rejects"),
+    )
 }
 # A worker takes one message for each of its processes: what waits behind a long one another worker may take.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as installed
+from django.apps.registry import Apps
 from django.db import connections, router
 from django.db.models.signals import post_migrate
 
@@ -10,7 +12,7 @@ from krakendata.storage.sql import query
 
 
 class KrakendataConfig(AppConfig):
-    """Registers the system checks, and has every `migrate` apply the policies that the settings want."""
+    """Registers the system checks, and has every `migrate` apply the policies and the roles."""
 
     name = "krakendata"
     verbose_name = "Kraken market data"
@@ -21,6 +23,7 @@ class KrakendataConfig(AppConfig):
 
         checks.register_all()
         post_migrate.connect(apply_policies, sender=self)
+        post_migrate.connect(write_roles, sender=self)
 
 
 def apply_policies(sender: AppConfig, using: str, **_: Any) -> None:
@@ -33,3 +36,11 @@ def apply_policies(sender: AppConfig, using: str, **_: Any) -> None:
         cursor.execute(query("has_policies"))
         if cursor.fetchone() == (True,):
             cursor.execute(query("apply_policies"), {"policies": upkeep_settings().as_json()})
+
+
+def write_roles(sender: AppConfig, using: str, apps: Apps = installed, **_: Any) -> None:
+    """Make the groups of viewers, operators and administrators what the table of roles says."""
+    if installed.is_installed("django.contrib.auth"):
+        from krakendata.security.roles_applied import apply_roles
+
+        apply_roles(apps, using)

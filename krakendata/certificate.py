@@ -34,7 +34,16 @@ from krakendata.gaps import (
 )
 from krakendata.types import interval_of, moment_of
 
-__all__ = ["Certificate", "Day", "DayCandle", "DayState", "certify"]
+__all__ = [
+    "TAIL_TOLERANCE",
+    "Certificate",
+    "Day",
+    "DayCandle",
+    "DayState",
+    "certify",
+    "moments_of_answers",
+    "with_candles_up_to",
+]
 
 DAY = timedelta(days=1)
 
@@ -217,7 +226,7 @@ def _first_day(
 
 def _judged_days(ledger: Ledger, first: datetime, now: datetime) -> Iterator[_Judged]:
     """Every day from `first` on, the one of `now` as far as anything is known of it."""
-    coverage = coverage_of(Stretch(first, now), replace(ledger, candle_runs=_as_minutes(ledger)))
+    coverage = coverage_of(Stretch(first, now), with_candles_up_to(ledger, DAY_MINUTES))
     holes = coverage.holes
     known_to = holes[-1].start if holes and holes[-1].end == now else now
     is_fresh = now - known_to <= TAIL_TOLERANCE
@@ -232,13 +241,17 @@ def _judged_days(ledger: Ledger, first: datetime, now: datetime) -> Iterator[_Ju
         start = end
 
 
-def _as_minutes(ledger: Ledger) -> tuple[CandleRun, ...]:
-    """Candles of up to a day all tell about days: as runs of minutes they count whatever their interval."""
-    return tuple(
+def with_candles_up_to(ledger: Ledger, minutes: int) -> Ledger:
+    """The ledger as it is heard about stretches of `minutes`.
+
+    Candles of up to that length all tell about them: as runs of minutes they count whatever their interval.
+    """
+    told = tuple(
         CandleRun(1, run.first_start, run.stretch.end - timedelta(minutes=1))
         for run in ledger.candle_runs
-        if run.interval_minutes <= DAY_MINUTES
+        if run.interval_minutes <= minutes
     )
+    return replace(ledger, candle_runs=told)
 
 
 class _Durations:
@@ -274,12 +287,12 @@ class _Ids:
         inside = self._runs[place] if place < len(self._runs) else None
         return self._before[place] + (max(trade_id - inside.first_id, 0) if inside else 0)
 
-    def day_beside(self, trade_id: int) -> date | None:
-        """The day of the last trade held before an id that is not, else of the first one behind it."""
+    def moment_beside(self, trade_id: int) -> datetime | None:
+        """When the last trade held before an id that is not was traded, else the first one behind it."""
         place = bisect_left(self._lasts, trade_id)
         if place:
-            return _day_of(self._runs[place - 1].last_ns)
-        return _day_of(self._runs[0].first_ns) if self._runs else None
+            return moment_of(self._runs[place - 1].last_ns)
+        return moment_of(self._runs[0].first_ns) if self._runs else None
 
     @property
     def first_day(self) -> date | None:
@@ -290,14 +303,28 @@ class _Ids:
         return _day_of(self._runs[-1].last_ns) if self._runs else None
 
 
-def _answers_by_day(answers: Iterable[IdRange], ids: _Ids, islands: Sequence[TradeRun]) -> Counter[date]:
-    """Ids without a trade, by the day of the trade before them. Absurd ones, far behind the newest, have no day."""
-    found: Counter[date] = Counter()
+def moments_of_answers(answers: Iterable[IdRange], ledger: Ledger) -> list[tuple[datetime, int]]:
+    """When ids without a trade would have been traded, and how many they are: at the trade before them.
+
+    Absurd ones, far behind the newest, have no time.
+    """
+    return list(_answers_in_time(answers, _Ids(ledger.trade_runs), islands_of(ledger)))
+
+
+def _answers_in_time(
+    answers: Iterable[IdRange], ids: _Ids, islands: Sequence[TradeRun]
+) -> Iterator[tuple[datetime, int]]:
     last_id = islands[-1].last_id if islands else 0
     for answer in answers:
-        day = ids.day_beside(answer.first_id)
-        if day is not None and answer.last_id <= last_id:
-            found[day] += answer.last_id - answer.first_id + 1
+        moment = ids.moment_beside(answer.first_id)
+        if moment is not None and answer.last_id <= last_id:
+            yield moment, answer.last_id - answer.first_id + 1
+
+
+def _answers_by_day(answers: Iterable[IdRange], ids: _Ids, islands: Sequence[TradeRun]) -> Counter[date]:
+    found: Counter[date] = Counter()
+    for moment, count in _answers_in_time(answers, ids, islands):
+        found[moment.date()] += count
     return found
 
 

@@ -7,9 +7,11 @@
     E005 the server has not loaded TimescaleDB        W005 too few background workers
                                                       W006 too few locks
                                                       W007 the policies are not those of the settings
+                                                      W008 nobody may read the metrics
 
 They run with `manage.py check` and before most commands; `manage.py doctor` runs them too and takes W001,
-W002 and W003 for errors. The ids are stable.
+W002 and W003 for errors. W008 is told by `check --deploy` alone: who tries things out needs no metrics. The ids are
+stable.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +26,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from krakendata.options import upkeep_settings
+from krakendata.options import metrics_networks, metrics_token, upkeep_settings
 from krakendata.storage.editions import EDITIONS, edition_named
 from krakendata.storage.sql import query
 from krakendata.types import INTERVALS
@@ -41,6 +43,7 @@ WORKER_PROCESSES = BACKGROUND_WORKERS + 8
 # One lock per partition and index that an unbounded read touches: weekly partitions of several years.
 LOCKS = 256
 REDIS_SECONDS = 2.0
+MIDDLEWARE = "krakendata.metrics.middleware.machines"
 # TimescaleDB refuses a refresh policy whose window is shorter.
 LEAST_WINDOW_BUCKETS = 2
 
@@ -60,6 +63,7 @@ def register_all() -> None:
     """Register the checks; called once, when the apps are loaded."""
     for check in (check_windows, check_database, check_redis):
         register(check, TAG)
+    register(check_metrics, TAG, deploy=True)
 
 
 def check_windows(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
@@ -104,6 +108,14 @@ def check_redis(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Check
     finally:
         client.close()
     return []
+
+
+def check_metrics(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Say that /metrics answers nobody, in a project that has it."""
+    if MIDDLEWARE not in settings.MIDDLEWARE or metrics_token() or metrics_networks():
+        return []
+    hint = "Set METRICS_TOKEN, or METRICS_NETWORKS; SILENCED_SYSTEM_CHECKS where nothing is to read them."
+    return [Warning("/metrics answers nobody.", hint=hint, id="krakendata.W008")]
 
 
 def window_problems(options: Mapping[str, Any]) -> Iterator[str]:

@@ -7,13 +7,14 @@ import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import Error
@@ -24,10 +25,13 @@ from krakendata.api.tokens import LIVE
 from krakendata.errors import StorageError
 from krakendata.ingest.writer import DatabaseWriter
 from krakendata.live.announcer import Announcer
+from krakendata.live.desk import DeskBoard, desk_board
 from krakendata.live.hub import hub
 from krakendata.live.outbox import Outbox
 from krakendata.live.replies import pong, refused, slow, subscribed, turned_away
 from krakendata.live.requests import (
+    DESK,
+    DESK_TOPIC,
     MAX_CLOSEST_LOOKED_FOR,
     MAX_SUBSCRIPTIONS,
     BadRequest,
@@ -94,6 +98,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     # Its client's, until that has left.
     _outbox: Outbox | None = None
+    # Once it follows the desk.
+    _board: DeskBoard | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the client; whatever ends this, a defect too, the client is forgotten."""
@@ -151,6 +157,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             outbox, self._outbox = self._outbox, None
             for task in self._tasks:
                 task.cancel()
+            self._leave_desk(outbox)
             await hub().leave(outbox)
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -175,6 +182,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
             raise BadRequest(
                 f"You may not view {request.channel}; an administrator can give you that permission."
             )
+        if request.channel == DESK:
+            await self._answer_desk(request, outbox)
+            return
         unknown = 0
         for name in request.names:
             # A request has thousands of names: others have their turn between.
@@ -198,6 +208,32 @@ class LiveConsumer(AsyncWebsocketConsumer):
             except StorageError as error:
                 refusal = BadRequest(f"{error} Try again in a moment.", name)
                 outbox.put(refused(request.method, refusal, request.req_id))
+
+    async def _answer_desk(self, request: Request, outbox: Outbox) -> None:
+        is_told = DESK_TOPIC in self._topics
+        if request.method == "unsubscribe":
+            if not is_told:
+                raise BadRequest("You are not subscribed to this.")
+            self._topics.discard(DESK_TOPIC)
+            self._leave_desk(outbox)
+            outbox.put(subscribed(request, DESK_TOPIC, []))
+            return
+        if is_told:
+            raise BadRequest("You are subscribed to this already.")
+        desk = admin_desk()
+        try:
+            may = await database_sync_to_async(desk.remedies_of)(self.scope["user"])
+        except Error as error:
+            raise BadRequest("The database is not available. Try again in a moment.") from error
+        if not outbox.over.is_set():
+            self._topics.add(DESK_TOPIC)
+            outbox.put(subscribed(request, DESK_TOPIC, []))
+            self._board = desk_board(desk.read, desk.desk_html)
+            self._board.follow(outbox, may)
+
+    def _leave_desk(self, outbox: Outbox) -> None:
+        if self._board is not None:
+            self._board.leave(outbox)
 
     async def _subscribe(self, request: Request, topic: Topic, outbox: Outbox) -> None:
         if topic in self._topics:
@@ -233,6 +269,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await outbox.over.wait()
         logger.warning("let a slow client go client=%s lost=%s", self.scope.get("client"), outbox.lost)
         hub().drop(outbox)
+        self._leave_desk(outbox)
         await asyncio.sleep(CUT_SECONDS)
         self.scope["cut"]()
 
@@ -288,4 +325,14 @@ def allowed_in_session(session_key: str) -> set[str] | None:
 
 def allowed_channels(user: Any) -> set[str]:
     """The channels whose rows the user may view in the admin."""
-    return {channel for channel, model in MODELS.items() if user.has_perm(f"krakendata.view_{model}")}
+    allowed = {channel for channel, model in MODELS.items() if user.has_perm(f"krakendata.view_{model}")}
+    # Its page, and what that links to, are there with unfold alone.
+    if apps.is_installed("unfold") and admin_desk().may_see(user):
+        allowed.add(DESK)
+    return allowed
+
+
+def admin_desk() -> ModuleType:
+    """The admin's side of the desk."""
+    # Not before: the feed's program has consumers, and needs neither models nor pages.
+    return import_module("krakendata.admin.desk")

@@ -11,6 +11,8 @@
         NothingStored (ValueError)              name; nothing of the pair is stored in that time
         NotExact (ValueError)                   a number has more digits than an exact column holds
         NotInstalled (ImportError)              package; says what to install
+        CorrectionRefused (ValueError)          a rejected record cannot be corrected so
+        NotDecided (ValueError)                 a decision about rejected records lacks its name or its reason
         KrakenError                             the exchange
             Unavailable *                       no answer, or not one of the API's
             RateLimited *                       retry_after: seconds, or None when it did not say
@@ -35,12 +37,14 @@ from typing import ClassVar
 
 __all__ = [
     "ConfigurationError",
+    "CorrectionRefused",
     "ExportError",
     "ImportFileError",
     "IncompleteData",
     "KrakenDataError",
     "KrakenError",
     "NotConnectedError",
+    "NotDecided",
     "NotEnoughCandles",
     "NotExact",
     "NotInstalled",
@@ -173,6 +177,14 @@ class NotInstalled(KrakenDataError, ImportError):
         self.package = package
         told = f"{package} is not installed: pip install 'krakendata[{package}]'."
         super().__init__(None if package is None else told)
+
+
+class CorrectionRefused(KrakenDataError, ValueError):
+    """The record cannot be corrected so."""
+
+
+class NotDecided(KrakenDataError, ValueError):
+    """A decision about rejected records lacks its name (--by NAME) or its reason (--why REASON)."""
 
 
 class KrakenError(KrakenDataError):

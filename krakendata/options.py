@@ -1,5 +1,6 @@
 """The app's settings (`settings.KRAKENDATA`) in the form the deeds take them; defaults are the customer's."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 from django.conf import settings
 
 from krakendata.ingest.csv_import import MAX_REJECTS_KEPT
+from krakendata.ingest.upload_files import UploadFolder
 from krakendata.ingest.writer import BufferLimits
 from krakendata.kraken.pacing import Limits
 from krakendata.kraken.rest import KRAKEN
 from krakendata.kraken.websocket import KRAKEN as KRAKEN_SOCKET
+from krakendata.metrics.access import Network
 from krakendata.storage.pool import MAX_SIZE, MIN_SIZE
 from krakendata.storage.upkeep import Refresh, UpkeepSettings, default_refresh
 from krakendata.types import INTERVALS, Interval
+from krakendata.uploads import UploadLimits
 
 
 def options() -> dict[str, Any]:
@@ -89,6 +93,18 @@ def requests_per_minute() -> int:
     return int(options().get("API_REQUESTS_PER_MINUTE", 600))
 
 
+def metrics_token() -> str | None:
+    """What a scraper of /metrics says to be let in; None: there is no such word."""
+    token: str | None = options().get("METRICS_TOKEN")
+    return token
+
+
+def metrics_networks() -> Sequence[Network]:
+    """From where /metrics may be read without it."""
+    networks: Sequence[Network] = options().get("METRICS_NETWORKS", ())
+    return networks
+
+
 def worker_share() -> timedelta:
     """How long one task works on a long deed before it queues what is left."""
     share: timedelta = options().get("WORKER_SHARE", timedelta(minutes=10))
@@ -99,6 +115,22 @@ def watch_folder() -> Path | None:
     """The folder whose archives workers import; None where there is none."""
     folder: Path | None = options().get("WATCH_FOLDER")
     return folder
+
+
+def upload_folder() -> UploadFolder | None:
+    """Where uploads are kept, for the web server and the workers alike; None where nothing can be uploaded."""
+    folder: Path | None = options().get("UPLOAD_DIR")
+    return None if folder is None else UploadFolder(folder)
+
+
+def upload_limits() -> UploadLimits:
+    """How large an uploaded file may be, and what it may unpack to."""
+    given = options()
+    defaults = UploadLimits()
+    return UploadLimits(
+        file_bytes=given.get("UPLOAD_MAX_BYTES", defaults.file_bytes),
+        unpacked_bytes=given.get("UPLOAD_MAX_UNPACKED_BYTES", defaults.unpacked_bytes),
+    )
 
 
 def _days(given: dict[str, Any], name: str, otherwise: timedelta) -> timedelta:

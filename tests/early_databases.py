@@ -30,7 +30,8 @@ STARTED = "KRAKENDATA_TEST_SERVERS"
 OURS = (
     "DATABASE_", "DB_", "SECRET_KEY", "REDIS_URL", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
     "RETENTION_", "COMPRESS_", "REFRESH_", "IMPORT_PARALLEL_FILES", "BACKFILL_", "GAP_FILL_", "POOL_M",
-    "MAX_REJECTS_KEPT", "LIVE_", "WORKER_", "WATCH_", "KRAKEN_", "API_",
+    "MAX_REJECTS_KEPT", "LIVE_", "WORKER_", "WATCH_", "KRAKEN_", "API_", "HTTPS_", "HSTS_", "UPLOAD_",
+    "METRICS_",
 )  # fmt: skip
 REDIS_START_SECONDS = 10
 
@@ -56,6 +57,7 @@ def start_servers() -> None:
             "REDIS_URL": start_redis(home),
             # A new policy runs within seconds, in the middle of a test.
             "DATABASE_JOBS": "false",
+            "METRICS_TOKEN": "for tests only, and of no use",
         }
     )
 

@@ -21,8 +21,8 @@ TABLES = """
     SELECT c.relname FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
       AND (pg_relation_size(c.oid) > 0 OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid))
-      AND c.relname NOT IN ('django_migrations', 'django_content_type', 'auth_permission',
-                            'platform_facts', 'retention_lines', 'rollup_watermarks')
+      AND c.relname NOT IN ('django_migrations', 'django_content_type', 'auth_permission', 'auth_group',
+                            'auth_group_permissions', 'platform_facts', 'retention_lines', 'rollup_watermarks')
 """
 # The rollups, on Community.
 AGGREGATES = """

@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 PageView = Callable[..., HttpResponse]
 
@@ -46,17 +47,31 @@ class Table:
 
 def page_of(model: type[Model]) -> Callable[[PageView], PageView]:
     """Let only those see the page who may view the model's rows."""
+    return page_for(f"{model._meta.app_label}.view_{model._meta.model_name}")
+
+
+def page_for(*permissions: str) -> Callable[[PageView], PageView]:
+    """Let only those see the page who have one of the permissions."""
 
     def decorate(view: PageView) -> PageView:
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not may_view(request, model):
+            if not any(map(request.user.has_perm, permissions)):
                 raise PermissionDenied
             # unfold hands its own addresses the ModelAdmin they hang on.
             kwargs.pop("model_admin", None)
             return view(request, *args, **kwargs)
 
         return checked
+
+    return decorate
+
+
+def deed(*permissions: str) -> Callable[[PageView], PageView]:
+    """Let only those do it who have one of the permissions, and only by POST."""
+
+    def decorate(view: PageView) -> PageView:
+        return page_for(*permissions)(require_POST(view))
 
     return decorate
 

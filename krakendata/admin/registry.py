@@ -6,16 +6,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from krakendata.admin import completeness_map, onboarding, pair_page
 from krakendata.admin.browse import candles, trades
 from krakendata.admin.live import live
+from krakendata.admin.overview import failed_runs
 from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
+from krakendata.admin.remedies import remedy_pages
 from krakendata.admin.status import sync_status
 from krakendata.admin.wording import NOTHING, chip, minute, number, second, size
 from krakendata.management.queueing import QueueAway, queue_backfills
@@ -45,7 +49,20 @@ class PairAdmin(ReadOnlyAdmin):
             ("candles/", "krakendata_candles", candles),
             ("trades/", "krakendata_trades", trades),
             ("live/", "krakendata_live", live),
+            ("failed-runs/", "krakendata_failed_runs", failed_runs),
+            *remedy_pages(),
+            *onboarding.PAGES,
+            *completeness_map.PAGES,
+            *pair_page.PAGES,
         )
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method == "POST":
+            # As Django's page would, in whose place this one stands.
+            raise PermissionDenied
+        return pair_page.pair_page(request, object_id)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
         newest = SyncStatus.objects.filter(symbol=OuterRef("symbol"), kind=Kind.TRADES).values(

@@ -1,20 +1,33 @@
-"""Rejected records, by source, reason and run, with their text as it came."""
+"""Rejected records: how many wait by reason and run, and the list of them with their text as it came."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import F, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import DropdownFilter
 
-from krakendata.admin.pages import link
+from krakendata.admin.pages import Column, Table, link
 from krakendata.admin.readonly import ReadOnlyAdmin
-from krakendata.admin.wording import NOTHING, marked, number, second
-from krakendata.models import RejectedRecord, SyncRun
+from krakendata.admin.reject_deciding import (
+    MOST_SELECTED,
+    STATES,
+    decide_page,
+    deciding,
+    group_address,
+    may,
+    record_page,
+    sentence_of,
+    state_chip,
+)
+from krakendata.admin.wording import NOTHING, marked, number, numeric, second
+from krakendata.models import RejectCount, RejectedRecord, SyncRun
+from krakendata.storage.reject_decisions import Selection
 from krakendata.types import Source
 from krakendata.validation import Reason
 
@@ -22,6 +35,19 @@ from krakendata.validation import Reason
 RUNS_OFFERED = 50
 
 RAW_PREVIEW_CHARACTERS = 60
+
+# The newest runs whose records wait; the others are found by the reason.
+WAITING_RUNS_SHOWN = 10
+
+GROUPS = [
+    Column("Source"), Column("Reason"), Column("What it means"), Column("Waiting", True), Column("Replayed", True),
+    Column("Dismissed", True), Column("Rejected in all", True, "Also those beyond the number of records kept"),
+    Column("Decide"),
+]  # fmt: skip
+RUNS = [
+    Column("Run"), Column("Started (UTC)"), Column("Source"), Column("Reason"), Column("Waiting", True),
+    Column("Decide"),
+]  # fmt: skip
 
 
 class SourceFilter(DropdownFilter):
@@ -75,22 +101,99 @@ class RunFilter(DropdownFilter):
         return asked if asked.isascii() and asked.isdigit() and len(asked) <= 18 else None
 
 
+class StateFilter(DropdownFilter):
+    """Whether somebody has decided about it."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, STATES.get(state, state.value)) for state in RejectedRecord.State]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+def group_table() -> Table:
+    """How many were rejected and what became of them, by source and reason: by the counts, never by the records."""
+    groups = (
+        RejectCount.objects.order_by()
+        .values_list("source", "reason")
+        .annotate(
+            waits=Sum(F("kept") - F("replayed") - F("dismissed")),
+            came_in=Sum("replayed"),
+            rests=Sum("dismissed"),
+            total=Sum("count"),
+        )
+        .order_by("-waits", "-total", "source", "reason")
+    )
+    rows = []
+    for source, reason, waits, *figures in groups:
+        group = {"source": source, "reason": reason}
+        records = {**group, "state": RejectedRecord.State.QUARANTINED.value}
+        waiting = link(number(waits), "krakendata_rejectedrecord_changelist", **records)
+        shown = [numeric(number(each)) for each in figures]
+        rows.append([source, reason, sentence_of(reason), waiting, *shown, _decide(waits, **group)])
+    return Table(GROUPS, rows, "Nothing was ever rejected.")
+
+
+def run_table() -> Table:
+    """The newest runs whose records wait, by reason."""
+    waiting = RejectCount.objects.filter(kept__gt=F("replayed") + F("dismissed")).select_related("run")
+    rows = [
+        [
+            link(f"Run {each.run_id}: {each.run.kind}", "krakendata_syncrun_change", each.run_id),
+            second(each.run.started_at),
+            each.source,
+            each.reason,
+            numeric(number(each.waiting)),
+            _decide(each.waiting, run=each.run_id, source=each.source, reason=each.reason),
+        ]
+        for each in waiting.order_by("-run_id", "source", "reason")[:WAITING_RUNS_SHOWN]
+    ]
+    return Table(RUNS, rows, "No record waits for a decision.")
+
+
+def _decide(waiting: int, **group: object) -> object:
+    if not waiting:
+        return NOTHING
+    return format_html('<a class="kd-link" href="{}">Replay or dismiss…</a>', group_address(**group))
+
+
 @admin.register(RejectedRecord)
 class RejectedRecordAdmin(ReadOnlyAdmin):
     """The newest first; the list reaches back 10,000 records, the filters further."""
 
-    list_display = ["record", "seen", "source", "reason", "symbol", "where", "preview"]
+    list_display = ["record", "shown_state", "seen", "source", "reason", "symbol", "where", "preview"]
     list_display_links = ["record"]
-    list_filter = [SourceFilter, ReasonFilter, RunFilter]
+    list_filter = [StateFilter, SourceFilter, ReasonFilter, RunFilter]
+    actions = ["decide"]
     list_select_related = False
     ordering = ["-id"]
     sortable_by: list[str] = []
     list_before_template = "krakendata/admin/rejects_hint.html"
-    fields = [
-        *("raw_record", "reason_sentence", "detail", "place", "line_number"),
-        *("symbol", "source", "seen", "state", "of_run"),
-    ]
-    readonly_fields = fields
+
+    def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
+        return (("decide/", "krakendata_reject_decide", decide_page),)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        tables = {"groups": group_table(), "runs": run_table()}
+        answer: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **tables})
+        return answer
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        return record_page(request, object_id)
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Whether the visitor may decide anything; the page that follows asks for each deed."""
+        return any(may(request, deed) for deed in ("replay", "dismiss"))
+
+    @admin.action(description="Replay or dismiss…", permissions=["decide"])
+    def decide(self, request: HttpRequest, records: QuerySet[RejectedRecord]) -> HttpResponse:
+        chosen = records.order_by().values_list("pk", flat=True)[:MOST_SELECTED]
+        return deciding(request, Selection(ids=tuple(sorted(chosen))))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         newest_first: QuerySet[Any] = super().get_queryset(request).order_by("-id")
@@ -99,6 +202,10 @@ class RejectedRecordAdmin(ReadOnlyAdmin):
     @admin.display(description="Record")
     def record(self, rejected: RejectedRecord) -> str:
         return str(rejected.pk)
+
+    @admin.display(description="State")
+    def shown_state(self, rejected: RejectedRecord) -> SafeString:
+        return state_chip(rejected)
 
     @admin.display(description="Seen (UTC)")
     def seen(self, rejected: RejectedRecord) -> str:
@@ -113,22 +220,3 @@ class RejectedRecordAdmin(ReadOnlyAdmin):
     @admin.display(description="Raw record")
     def preview(self, rejected: RejectedRecord) -> SafeString:
         return marked(Truncator(rejected.raw).chars(RAW_PREVIEW_CHARACTERS))
-
-    @admin.display(description="Raw record")
-    def raw_record(self, rejected: RejectedRecord) -> SafeString:
-        return marked(rejected.raw)
-
-    @admin.display(description="Reason")
-    def reason_sentence(self, rejected: RejectedRecord) -> str:
-        sentences = {reason.value: reason.sentence for reason in Reason}
-        return f"{rejected.reason}: {sentences.get(rejected.reason, 'no longer among the reasons.')}"
-
-    @admin.display(description="Line")
-    def line_number(self, rejected: RejectedRecord) -> str:
-        return number(rejected.line)
-
-    @admin.display(description="Run")
-    def of_run(self, rejected: RejectedRecord) -> object:
-        if rejected.run_id is None:
-            return NOTHING
-        return link(f"Run {rejected.run_id}", "krakendata_syncrun_change", rejected.run_id)

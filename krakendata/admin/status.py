@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin.utils import quote
+from django.db import connection
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
+from krakendata.admin.desk import pairs_table
 from krakendata.admin.pages import Column, Table, link, page_of, show
 from krakendata.admin.wording import NOTHING, ago, chip, minute, number, numeric
+from krakendata.attention import Desk
 from krakendata.models import SyncStatus
+from krakendata.storage.desk import read_pair_facts
 
 # All pairs of the exchange with both kinds are about 2,200 rows; more than this nobody reads.
 ROWS_SHOWN = 500
 
 FAILING = Q(last_error_at__gt=F("last_success")) | Q(last_error_at__isnull=False, last_success=None)
 
+# Tracked pairs by how far they are, also those of which nothing is collected yet.
+TRACKED = {"fresh": ("Fresh", True), "behind": ("Behind", False)}
 VIEWS = {
     "all": ("All", Q()),
     "holes": ("With holes", Q(holes__gt=0)),
@@ -43,22 +50,36 @@ COLUMNS = [
 def sync_status(request: HttpRequest) -> HttpResponse:
     """Show the page."""
     chosen = request.GET.get("show", "all")
-    if chosen not in VIEWS:
+    if chosen not in VIEWS and chosen not in TRACKED:
         chosen = "all"
     asked = request.GET.get("pair", "").strip()
-    rows = SyncStatus.objects.filter(VIEWS[chosen][1], symbol__icontains=asked)[: ROWS_SHOWN + 1]
-    shown = list(rows)
+    if chosen in TRACKED:
+        table, is_cut = tracked_table(asked, TRACKED[chosen][1])
+    else:
+        rows = SyncStatus.objects.filter(VIEWS[chosen][1], symbol__icontains=asked)[: ROWS_SHOWN + 1]
+        shown = list(rows)
+        table, is_cut = status_table(shown[:ROWS_SHOWN]), len(shown) > ROWS_SHOWN
+    labels = {**VIEWS, **TRACKED}
     return show(
         request,
         "status.html",
         "Sync status",
-        views=[(name, label, name == chosen) for name, (label, _) in VIEWS.items()],
+        views=[(name, label, name == chosen) for name, (label, _) in labels.items()],
         asked=asked,
         chosen=chosen,
         totals=totals(),
-        table=status_table(shown[:ROWS_SHOWN]),
-        is_cut=len(shown) > ROWS_SHOWN,
+        table=table,
+        is_cut=is_cut,
     )
+
+
+def tracked_table(asked: str, is_fresh: bool) -> tuple[Table, bool]:
+    """The tracked pairs whose symbols contain `asked`, fresh or behind, and whether there are more than are shown."""
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        desk = Desk(now, read_pair_facts(cursor))
+    pairs = [pair for pair in (desk.fresh if is_fresh else desk.behind) if asked.upper() in pair.symbol]
+    return pairs_table(pairs[:ROWS_SHOWN], now), len(pairs) > ROWS_SHOWN
 
 
 def totals() -> list[tuple[str, str]]:
@@ -88,8 +109,8 @@ def _cells(status: SyncStatus) -> list[Any]:
     is_trades = status.kind == "trades"
     page = "krakendata_trades" if is_trades else "krakendata_candles"
     return [
-        link(status.symbol, page, symbol=status.symbol),
-        status.kind,
+        link(status.symbol, "krakendata_pair_change", quote(status.symbol)),
+        link(status.kind, page, symbol=status.symbol),
         numeric(minute(status.oldest_timestamp)),
         numeric(minute(status.newest_timestamp)),
         numeric(number(status.collected)),

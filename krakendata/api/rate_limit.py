@@ -29,10 +29,11 @@ MINUTE = 60.0
 ROUNDING = 0.001
 
 # `full_at` is when the bucket will be full again; each request puts that off by what one costs. The same as `draw`.
-_SCRIPT = """
+SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
-local cost, depth = 60 / ARGV[1], 60
+local depth = tonumber(ARGV[2])
+local cost = depth / ARGV[1]
 local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + cost
 local wait = full_at - now - depth
 if wait > 0.001 then
@@ -52,14 +53,17 @@ class Draw(NamedTuple):
     wait: float
 
 
-def draw(full_at: float, now: float, per_minute: int) -> tuple[float, Draw]:
-    """Take one request out of a bucket of `per_minute`; gives when the bucket will be full, and what became of it."""
-    cost = MINUTE / per_minute
+def draw(full_at: float, now: float, count: int, seconds: float = MINUTE) -> tuple[float, Draw]:
+    """Take one request out of a bucket of `count` that fills up in `seconds`.
+
+    Gives when the bucket will be full, and what became of the request.
+    """
+    cost = seconds / count
     drawn = max(full_at, now) + cost
-    wait = drawn - now - MINUTE
+    wait = drawn - now - seconds
     if wait > ROUNDING:
         return full_at, Draw(0, wait)
-    return drawn, Draw(max(0, int((MINUTE - (drawn - now)) / cost)), 0.0)
+    return drawn, Draw(max(0, int((seconds - (drawn - now)) / cost)), 0.0)
 
 
 class RateLimit:
@@ -82,7 +86,7 @@ class RateLimit:
         now = time.monotonic()
         if self._redis and now >= self._asked_again_at:
             try:
-                found = await self._redis.eval(_SCRIPT, 1, f"krakendata:api:{caller}", per_minute)
+                found = await self._redis.eval(SCRIPT, 1, f"krakendata:api:{caller}", per_minute, MINUTE)
             except (RedisError, OSError) as error:
                 self._asked_again_at = now + AWAY_SECONDS
                 if not self._is_away:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random, SystemRandom
 from typing import Any
@@ -180,11 +180,14 @@ class Audit:
         self._should_stop = should_stop
         self._clock = clock
 
-    async def run(self, symbols: Sequence[str] | None = None, buckets: int = BUCKETS) -> AuditReport:
+    async def run(
+        self, symbols: Sequence[str] | None = None, buckets: int = BUCKETS, within: Stretch | None = None
+    ) -> AuditReport:
         """Audit some pairs (any spelling), or all that anything was collected of.
 
-        `buckets` are drawn of every interval and of each thing it can be recomputed from. What the exchange refuses
-        is told of its pair, and the others go on. Raises UnknownSymbol and StorageError.
+        `buckets` are drawn of every interval and of each thing it can be recomputed from, of those that touch `within`
+        if that is given. What the exchange refuses is told of its pair, and the others go on. Raises UnknownSymbol and
+        StorageError.
         """
         started = time.monotonic()
         async with connect(self._database) as writer:
@@ -196,12 +199,14 @@ class Audit:
                 else list(dict.fromkeys(pairs.resolve(symbol) for symbol in symbols))
             )
             steps = len(names) * (len(INTERVALS) + (len(ASKED) if self._rest else 0))
-            facts = {"symbols": names, "buckets": buckets, "seed": self._seed, "by": self._by}
+            facts: dict[str, Any] = {"symbols": names, "buckets": buckets, "seed": self._seed, "by": self._by}
+            if within is not None:
+                facts |= {"since": within.start.isoformat(), "until": within.end.isoformat()}
             run_id = await start_run(writer, RUN_KIND, facts, steps, "steps")
             state, error = "failed", ""
             reader = await Pool(self._database, 1, 1, is_reader=True).open()
             try:
-                deed = _Run(self, writer, reader, await read_edition(writer), run_id, buckets, steps)
+                deed = _Run(self, writer, reader, await read_edition(writer), run_id, buckets, steps, within)
                 audited = [await deed.audit(name, pairs) for name in names if not self._should_stop()]
                 state = "stopped" if self._should_stop() else "done"
             except asyncio.CancelledError:
@@ -251,6 +256,7 @@ class _Run:
         run_id: int,
         buckets: int,
         steps: int,
+        within: Stretch | None,
     ) -> None:
         self._deed = deed
         self._writer = writer
@@ -259,6 +265,7 @@ class _Run:
         self._run_id = run_id
         self._buckets = buckets
         self._steps = steps
+        self._within = within
         self._done = self._compared = self._found = 0
 
     async def audit(self, symbol: str, pairs: Symbols) -> PairAudit:
@@ -290,12 +297,15 @@ class _Run:
             rejected = (await read_answers(connection, symbol))["rejected"]
             audited.dropped = await count_without_parts(connection, symbol, lines)
         coverage = coverage_of(Stretch(EPOCH, now), ledger)
-        return _Known(_data_of(bounds, now), now, lines, coverage.proven, refused_stretches(ledger, rejected))
+        data = _part_of(_data_of(bounds, now), self._within)
+        return _Known(data, now, lines, coverage.proven, refused_stretches(ledger, rejected))
 
     async def _recompute(
         self, symbol: str, interval: Interval, known: _Known, audited: PairAudit, chance: Random
     ) -> list[_Doubt]:
-        doubts = []
+        doubts: list[_Doubt] = []
+        if known.data.start > known.data.end:
+            return doubts
         # One state of the database: trades, minutes and rollups are of the same moment.
         async with self._reader.connection() as connection:
             for reach in reaches_of(interval, known.data, known.now, known.lines):
@@ -411,6 +421,13 @@ class _Run:
         self._deed._report(
             AuditProgress(symbol, self._done, self._steps, self._compared, self._found + doubts)
         )
+
+
+def _part_of(data: Stretch, within: Stretch | None) -> Stretch:
+    """What of the data, whose end is its last moment, lies within; it starts after its end where nothing does."""
+    if within is None:
+        return data
+    return Stretch(max(data.start, within.start), min(data.end, within.end - timedelta.resolution))
 
 
 def _data_of(bounds: Bounds, now: datetime) -> Stretch:

@@ -47,7 +47,7 @@ def candle_page_block(
         return Block(symbol, lines, len(rejects), rejects=rejects) if rejects else None
     traded = [candle for candle in candles if candle.trade_count]
     first, last = candles[0].timestamp, candles[-1].timestamp
-    block = CandleBlock(INTERVAL_MINUTES, _csv(traded), len(traded), first, last)
+    block = CandleBlock(INTERVAL_MINUTES, candles_csv(traded), len(traded), first, last)
     return Block(symbol, lines, len(traded) + len(rejects), candles=block, rejects=rejects)
 
 
@@ -59,7 +59,8 @@ def _start_of(row: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _csv(candles: Sequence[HistoricalCandle]) -> bytes:
+def candles_csv(candles: Sequence[HistoricalCandle]) -> bytes:
+    """The candles as COPY takes them for the stage of given candles."""
     rows = [
         (
             candle.symbol,

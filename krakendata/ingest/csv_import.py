@@ -70,7 +70,7 @@ class BulkCSVImporter:
     """Imports files, folders, zips and slices of a zip; an interrupted import goes on where its last block ended.
 
     `database` is an address or psycopg's connection arguments. `announce` is told the plan before anything is
-    written, `report` the progress after every block. `clock` gives aware UTC.
+    written, `report` the progress after every block. `clock` gives aware UTC. `by` says in the run who started it.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class BulkCSVImporter:
         *,
         parallel_files: int = PARALLEL_FILES,
         max_rejects_kept: int = MAX_REJECTS_KEPT,
+        by: str = "command",
         announce: Callable[[ImportPlan, Lines], None] = lambda plan, lines: None,
         report: Callable[[ImportProgress], None] = lambda progress: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -86,6 +87,7 @@ class BulkCSVImporter:
         self._database = database
         self._parallel_files = parallel_files
         self._max_rejects_kept = max_rejects_kept
+        self._by = by
         self._announce = announce
         self._report = report
         self._clock = clock
@@ -98,7 +100,7 @@ class BulkCSVImporter:
         """
         async with connect(self._database) as connection:
             plan = await self._plan(connection, [Path(path) for path in paths], symbol)
-            parameters = {"paths": [str(path) for path in paths], "symbol": symbol}
+            parameters = {"paths": [str(path) for path in paths], "symbol": symbol, "by": self._by}
             run_id = await start_run(connection, RUN_KIND, parameters, plan.total_bytes)
             progress = ImportProgress(len(plan.files), plan.total_bytes)
             started = time.monotonic()

@@ -1,6 +1,7 @@
 """One archive file as blocks for the door: read, judged, compared with the ledger and shaped."""
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -19,10 +20,13 @@ from krakendata.storage.bulk import Block, CandleBlock, FileProgress
 from krakendata.storage.import_files import FilePosition
 from krakendata.storage.ledger import Holdings, Lines
 from krakendata.storage.rejects import Reject
-from krakendata.types import EPOCH, Source
+from krakendata.types import EPOCH, Source, archive_trade_id
 
 # Rows of archives without ids are a source of their own: their runs never join exact ones.
 IDLESS = "archive without ids"
+
+# What the first row of an archive without ids follows.
+BEFORE_ALL = archive_trade_id(0, 0)
 
 
 def file_blocks(
@@ -74,6 +78,11 @@ def _trade_blocks(
             follows=last_id if source == IDLESS else None,
             next_id=next_id,
         )
+        rejects = _rejects(rows.rejections, file)
+        if source == IDLESS:
+            rejects = _placed_behind(
+                rejects, rows.frame, "trade_id", BEFORE_ALL if last_id is None else last_id
+            )
         if source == IDLESS and not rows.frame.is_empty():
             last_id = int(rows.frame["trade_id"][-1])
         progress = FileProgress(file.key, block.end_offset, block.next_line, is_last, last_id)
@@ -83,7 +92,7 @@ def _trade_blocks(
             lines,
             rows.read,
             trades=trade_block(shaped, held),
-            rejects=_rejects(rows.rejections, file),
+            rejects=rejects,
             progress=progress,
             advanced=advanced,
         )
@@ -112,11 +121,13 @@ def _candle_blocks(
     for raw, is_last in raw_blocks:
         rows = read_candles(raw, file.layout, file.symbol, minutes, now)
         candles = _candle_block(rows, file.symbol, minutes, last_start)
+        before = 0 if last_start is None else int(last_start.timestamp())
+        rejects = _placed_behind(_rejects(rows.rejections, file), rows.frame, "second", before)
         last_start = candles.last if candles is not None else last_start
         progress = FileProgress(file.key, raw.end_offset, raw.next_line, is_last, last_start=last_start)
         advanced, done = raw.end_offset - done, raw.end_offset
         yield Block(
-            file.symbol, lines, rows.read, candles=candles, rejects=_rejects(rows.rejections, file),
+            file.symbol, lines, rows.read, candles=candles, rejects=rejects,
             progress=progress, advanced=advanced,
         )  # fmt: skip
     if done == position.offset:
@@ -144,7 +155,22 @@ def _candle_block(
 
 
 def _rejects(rejections: list[PlacedRejection], file: PlannedFile) -> list[Reject]:
-    return [Reject(placed.rejection, file.member.path, placed.line, placed.trade_id) for placed in rejections]
+    layout = ",".join(file.layout.columns)
+    minutes = (file.member.interval_minutes or 1) if file.layout.kind == "candles" else None
+    return [
+        Reject(placed.rejection, file.member.path, placed.line, placed.trade_id, layout, minutes)
+        for placed in rejections
+    ]
+
+
+def _placed_behind(rejects: list[Reject], frame: pl.DataFrame, column: str, before: int) -> list[Reject]:
+    """The rejects, each with `column` of the last row that was taken before its line; `before` where there is none."""
+    if not rejects:
+        return rejects
+    taken = frame.select("line", column).sort("line")
+    places = taken["line"].search_sorted(pl.Series([each.line for each in rejects], dtype=pl.Int64)).to_list()
+    known = [before, *taken[column].to_list()]
+    return [replace(each, follows=known[place]) for each, place in zip(rejects, places, strict=True)]
 
 
 def _empty(file: PlannedFile, position: FilePosition, lines: Lines) -> Block:

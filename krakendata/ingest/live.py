@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -113,6 +114,7 @@ class LiveFeed:
         self._suspects: dict[str, int] = {}
         self._has_suspects = asyncio.Event()
         self._session: int | None = None
+        self._rate_from = (time.monotonic(), 0)
 
     async def run(self) -> None:
         """Feed for ever; whoever is cancelled hands on what it has heard.
@@ -140,6 +142,9 @@ class LiveFeed:
             "candles": asdict(written.candles),
             "flushes": dict(written.flushes),
             "flush_failures": written.failures,
+            "flush_durations": written.flush_durations.as_dict(),
+            "buffered": self._writer.waiting,
+            "buffer_limits": {kind: getattr(self._writer.limits, kind) for kind in ("trades", "candles")},
             "seconds_behind": round(self._writer.seconds_behind, 3),
             "connected": self.connected,
             "subscribed": len(self.subscribed),
@@ -285,9 +290,15 @@ class LiveFeed:
                 run_id,
                 heard.at if heard else None,
                 len(self.listening),
-                self.facts(),
+                self.facts() | {"trades_per_second": self._trades_per_second()},
                 is_end=is_end,
             )
+
+    def _trades_per_second(self) -> float:
+        """What was heard since this was last asked."""
+        before, counted = self._rate_from
+        self._rate_from = time.monotonic(), self._writer.statistics.trades.received
+        return round((self._rate_from[1] - counted) / max(self._rate_from[0] - before, 0.001), 1)
 
     # --- repairing -----------------------------------------------------------------------------------------
 

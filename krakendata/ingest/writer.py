@@ -12,6 +12,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from krakendata.durations import Durations
 from krakendata.errors import StorageError, StorageRefused
 from krakendata.gaps import TradeCheck
 from krakendata.ingest.buffer import Buffer, CandleBuffer
@@ -53,6 +54,9 @@ BUSY_SECONDS = 0.05
 # seconds; the pool's end, the goodbyes and the interpreter's own end take two of them on a busy machine.
 CLOSE_SECONDS = 4.0
 
+# A batch takes ten to a hundred milliseconds (docs/performance.md); five seconds is when a feed falls behind.
+FLUSH_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
 
 class BufferLimits(NamedTuple):
     """The customer's numbers (design.md section 6): how much may wait, and how much of it calls for a flush."""
@@ -80,7 +84,7 @@ class WriterStatistics:
     """What a writer did since it was opened.
 
     `flushes` counts by what called for them: "count", "time", "demand", "close"; `failures` those that the database did
-    not take. `flush_seconds` is how long the newest took.
+    not take. `flush_seconds` is how long the newest took, `flush_durations` how long all that wrote something took.
     """
 
     trades: RecordCounts = field(default_factory=RecordCounts)
@@ -88,6 +92,7 @@ class WriterStatistics:
     flushes: Counter[str] = field(default_factory=Counter)
     failures: int = 0
     flush_seconds: float = 0.0
+    flush_durations: Durations = field(default_factory=lambda: Durations(FLUSH_BOUNDS))
 
 
 class DatabaseWriter:
@@ -160,6 +165,11 @@ class DatabaseWriter:
         """How old the oldest trade is that is not written yet; 0 where all are."""
         oldest = self._oldest_written_now or next(iter(self._trades), None)
         return 0.0 if oldest is None else max((self._clock() - oldest.timestamp).total_seconds(), 0.0)
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many trades and candles are not written yet."""
+        return {"trades": len(self._trades), "candles": len(self._candles)}
 
     @property
     def waiting_symbols(self) -> set[str]:
@@ -258,6 +268,7 @@ class DatabaseWriter:
             if wrote:
                 self.statistics.flushes[trigger] += 1
                 self.statistics.flush_seconds = time.monotonic() - began
+                self.statistics.flush_durations.add(self.statistics.flush_seconds)
             return True
 
     async def read_newest_ids(self) -> dict[str, int]:

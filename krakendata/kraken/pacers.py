@@ -14,7 +14,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
 
-from krakendata.kraken.pacing import Change, Limits, Pace, answer, block, blocked, refuse, reserve
+from krakendata.kraken.pacing import (
+    Budget,
+    Change,
+    Limits,
+    Pace,
+    answer,
+    block,
+    blocked,
+    budget,
+    refuse,
+    reserve,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +104,7 @@ class RedisPacer(LocalPacer):
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         super().__init__(limits, sleep=sleep)
-        self._prefix = f"krakendata:pacing:{exchange}"
+        self._prefix = _prefix(exchange)
         # One retry, at once: a connection from before a restart of Redis fails, a new one works.
         self._redis = Redis.from_url(
             url,
@@ -159,9 +170,21 @@ class RedisPacer(LocalPacer):
                 return wait
 
 
+async def read_budget(redis: Redis, limits: Limits, *, exchange: str) -> Budget:
+    """What is left for the address, of all that pace their calls by this Redis; raises RedisError where it is away."""
+    value = await redis.get(f"{_prefix(exchange)}:address")
+    seconds, microseconds = await redis.time()
+    (interval,) = limits.intervals(None)
+    return budget(_paces.decode(value) if value else Pace(), seconds + microseconds / 1_000_000, interval)
+
+
 def counters(pair: str | None) -> Sequence[str]:
     """The names of the counters that a call about `pair` touches, in the order of `Limits.intervals`."""
     return ("address",) if pair is None else ("address", f"pair:{pair}")
+
+
+def _prefix(exchange: str) -> str:
+    return f"krakendata:pacing:{exchange}"
 
 
 def _lifetime(pace: Pace, now: float) -> int:

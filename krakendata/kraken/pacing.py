@@ -7,7 +7,7 @@ and a pair that has to wait long keeps nobody else waiting. No I/O, no clock: `n
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -61,12 +61,29 @@ class Limits:
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """The state of one counter: the moments reserved lately and ahead, in order, and what refusals left behind."""
+    """The state of one counter: the moments reserved lately and ahead, in order, and what refusals left behind.
+
+    `calls` and `refusals` count what it let go and what the exchange refused, for whoever watches.
+    """
 
     reserved: tuple[float, ...] = ()
     blocked_until: float = 0.0
     penalty: float = FIRST_PENALTY
     slowdown: float = 1.0
+    calls: int = 0
+    refusals: int = 0
+
+
+class Budget(NamedTuple):
+    """What is left of a counter's limit: calls let go and refused so far, and, in seconds, how far calls are apart at
+    the least, how long one that came now would wait, and how long all are blocked.
+    """
+
+    calls: int
+    refusals: int
+    interval_seconds: float
+    wait_seconds: float
+    blocked_seconds: float
 
 
 # What a change gives: the counters afterwards, and the seconds to wait.
@@ -108,6 +125,13 @@ def answer(paces: Sequence[Pace], now: float) -> Changed:
     return [_answered(pace, now) for pace in paces], 0.0
 
 
+def budget(pace: Pace, now: float, interval: float) -> Budget:
+    """What a call that this counter alone holds back would meet at `now`; nothing is reserved."""
+    _, wait = reserve([pace], now, [interval])
+    blocked_seconds = max(pace.blocked_until - now, 0.0)
+    return Budget(pace.calls, pace.refusals, pace.slowdown * interval, wait, blocked_seconds)
+
+
 def _earliest(slot: float, spaced: Sequence[tuple[Pace, float]]) -> float:
     """The first moment from `slot` on that is no closer than its gap to any reserved one."""
     is_free = False
@@ -125,7 +149,7 @@ def _with_slot(pace: Pace, slot: float, now: float, gap: float) -> Pace:
     if not gap:
         return pace
     kept = [taken for taken in pace.reserved if taken > now - gap]
-    return msgspec.structs.replace(pace, reserved=tuple(sorted([*kept, slot])))
+    return msgspec.structs.replace(pace, reserved=tuple(sorted([*kept, slot])), calls=pace.calls + 1)
 
 
 def _refused(pace: Pace, now: float, retry_after: float | None) -> Pace:
@@ -138,6 +162,8 @@ def _refused(pace: Pace, now: float, retry_after: float | None) -> Pace:
         blocked_until=now + (pace.penalty if named is None else named),
         penalty=min(2 * pace.penalty, LONGEST_PENALTY),
         slowdown=min(WIDER * pace.slowdown, WIDEST),
+        calls=pace.calls,
+        refusals=pace.refusals + 1,
     )
 
 

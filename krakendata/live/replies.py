@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from krakendata.live.requests import BadRequest, Request, Topic
+from krakendata.attention import Desk, attention_lines
+from krakendata.live.requests import DESK, DESK_TOPIC, BadRequest, Request, Topic
 from krakendata.live_series import SeriesRow
 from krakendata.types import Trade
 
@@ -35,7 +36,7 @@ def trades_message(kind: str, topic: Topic, trades: Iterable[Trade]) -> str:
 def subscribed(request: Request, topic: Topic, warnings: list[str]) -> str:
     """The answer to a subscribe or unsubscribe, one a symbol."""
     result: dict[str, Any] = _topic(topic)
-    if request.method == "subscribe":
+    if request.method == "subscribe" and topic != DESK_TOPIC:
         result["history"] = request.history
     if warnings:
         result["warnings"] = warnings
@@ -68,6 +69,31 @@ def feed_state(state: str, since: datetime) -> str:
     return encoded({"type": "feed", "state": state, "since": moment_text(since)})
 
 
+def desk_update(desk: Desk, html: str) -> str:
+    """A reading of the desk: its counts, what needs attention, and the HTML that the admin's page shows of it."""
+    lines = [
+        {"urgency": line.urgency.name.lower(), "subject": line.subject, "sentence": line.sentence}
+        for line in attention_lines(desk)
+    ]
+    data = {
+        "now": moment_text(desk.now),
+        "fresh": len(desk.fresh),
+        "behind": len(desk.behind),
+        "with_holes": len(desk.with_holes),
+        "failed": len(desk.failures),
+        "trades_per_second": desk.trades_per_second,
+        "attention": lines,
+    }
+    # A template gives a subclass of str, which the encoder does not take.
+    plain = str.__str__(html)
+    return encoded({"channel": DESK, "type": "update", "data": data, "html": plain})
+
+
+def desk_away(sentence: str) -> str:
+    """The desk cannot be read; it is tried on."""
+    return encoded({"channel": DESK, "type": "away", "error": sentence})
+
+
 def slow(lost: int) -> str:
     """The last word to a client that did not read fast enough."""
     sentence = "You read too slowly: what waited for you was dropped. Connect again and subscribe for less."
@@ -97,7 +123,9 @@ def _data_message(kind: str, topic: Topic, data: list[dict[str, Any]]) -> str:
 
 
 def _topic(topic: Topic) -> dict[str, Any]:
-    about: dict[str, Any] = {"channel": topic.channel, "symbol": topic.symbol}
+    about: dict[str, Any] = {"channel": topic.channel}
+    if topic.symbol:
+        about["symbol"] = topic.symbol
     if topic.interval is not None:
         about["interval"] = topic.interval.name
     return about

@@ -21,6 +21,8 @@ MAX_REQUEST_ID = 2**63
 # Looking for the names closest to a wrong one takes milliseconds of all clients' time.
 MAX_CLOSEST_LOOKED_FOR = 5
 CHANNELS = tuple(DEFAULT_HISTORY)
+# The admin's first page follows it; it is about no pair.
+DESK = "desk"
 
 
 class BadRequest(ValueError):
@@ -38,6 +40,9 @@ class Topic:
     channel: str
     symbol: str
     interval: Interval | None = None
+
+
+DESK_TOPIC = Topic(DESK, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,8 @@ def request_of(asked: object) -> Request:
     if not isinstance(params, Mapping):
         raise BadRequest("params is missing. Ask for example: " + EXAMPLE)
     channel = params.get("channel")
+    if channel == DESK:
+        return Request(str(method), req_id, DESK)
     if channel not in CHANNELS:
         raise BadRequest(f"Unknown channel {_shown(channel)}: {' or '.join(CHANNELS)}.")
     return Request(

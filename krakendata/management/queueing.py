@@ -1,6 +1,7 @@
-"""Work for a worker: a tracked pair's backfill put on the task queue, and what to say when nobody takes it."""
+"""Work for a worker: put on the task queue, and what to say when nobody takes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -15,17 +16,39 @@ class QueueAway(Exception):
     """The task queue does not answer."""
 
 
-def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
-    """Let a worker fetch the pairs' past, newest first; raises QueueAway when the queue does not take it."""
-    # The deeds behind the task take half a second to load, which the admin and other commands need not wait for.
-    from krakendata.tasks import backfill
+def queue_task(name: str, *args: object, **kwargs: object) -> None:
+    """Put one of our tasks (`fill_gaps`, `backfill` …) on the queue; raises QueueAway when it does not take it."""
+    # The deeds behind the tasks take half a second to load, which the admin and other commands need not wait for.
+    from krakendata import tasks
 
     try:
-        for pair in pairs:
-            since = pair.since and pair.since.isoformat()
-            backfill.apply_async(args=[pair.symbol, since], retry=False)
+        getattr(tasks, name).apply_async(args=args, kwargs=kwargs, retry=False)
     except (OperationalError, OSError) as error:
         raise QueueAway(f"The task queue does not answer ({error}).") from error
+
+
+def queue_backfills(pairs: Iterable[TrackedPair]) -> None:
+    """Let a worker fetch the pairs' past, newest first; raises QueueAway."""
+    for pair in pairs:
+        queue_task("backfill", pair.symbol, pair.since and pair.since.isoformat())
+
+
+def queue_backfills_of(symbols: Iterable[str], since: datetime, until: datetime | None) -> None:
+    """Let a worker fetch what is missing of the pairs in a stretch of time (aware UTC); `until` None: up to now.
+
+    Raises QueueAway.
+    """
+    for symbol in symbols:
+        queue_task("backfill", symbol, since.isoformat(), until and until.isoformat())
+
+
+def queue_audit_of(symbols: Sequence[str], since: datetime, until: datetime, buckets: int) -> None:
+    """Let a worker recompute `buckets` candles of every interval in a stretch of time; the exchange is not asked.
+
+    Raises QueueAway.
+    """
+    stretch = {"since": since.isoformat(), "until": until.isoformat()}
+    queue_task("audit", symbols=list(symbols), buckets=buckets, exchange=False, **stretch)
 
 
 def has_worker() -> bool:

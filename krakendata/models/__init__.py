@@ -1,13 +1,23 @@
 """The tables and views as Django sees them: mirrors of storage/sql, which alone makes and changes the schema.
 
 `series` has what happened on the markets, `ledger` what is collected of it, `runs` what our own work did, `access` who
-may ask the HTTP API.
+may ask the HTTP API, `operators` what people did from the admin, `uploads` which archives come through the browser,
+`workers` who works.
 Every model is unmanaged; a test compares each with the database, column by column.
 """
 
 from krakendata.models.access import ApiToken
 from krakendata.models.ledger import AnsweredIds, CandleRun, RetentionLine, SyncStatus, TradeCheck, TradeRun
-from krakendata.models.runs import AuditFinding, FeedSession, ImportFile, RejectCount, RejectedRecord, SyncRun
+from krakendata.models.operators import OperatorAction
+from krakendata.models.runs import (
+    AuditFinding,
+    FeedSession,
+    ImportFile,
+    RejectCount,
+    RejectDecision,
+    RejectedRecord,
+    SyncRun,
+)
 from krakendata.models.series import (
     ROLLUPS,
     Candle,
@@ -23,6 +33,8 @@ from krakendata.models.series import (
     Rollup,
     Trade,
 )
+from krakendata.models.uploads import Upload
+from krakendata.models.workers import Worker
 
 __all__ = [
     "ROLLUPS",
@@ -41,8 +53,10 @@ __all__ = [
     "CandleRun",
     "FeedSession",
     "ImportFile",
+    "OperatorAction",
     "Pair",
     "RejectCount",
+    "RejectDecision",
     "RejectedRecord",
     "RetentionLine",
     "Rollup",
@@ -51,4 +65,6 @@ __all__ = [
     "Trade",
     "TradeCheck",
     "TradeRun",
+    "Upload",
+    "Worker",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models.functions import Now
 
+from krakendata.pace import Pace, pace_of
 from krakendata.types import Source
 
 
@@ -49,6 +50,11 @@ class SyncRun(RowCounts):
         managed = False
         db_table = "sync_runs"
         ordering = ["-id"]
+        permissions = [
+            ("stop_syncrun", "Can stop a run"),
+            ("resume_syncrun", "Can resume a run"),
+            ("edit_schedule", "Can change when tasks run"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
@@ -74,12 +80,14 @@ class SyncRun(RowCounts):
         seconds = self.duration.total_seconds()
         return self.read / seconds if seconds > 0 else None
 
+    def pace(self, now: datetime) -> Pace:
+        """How fast it is, in its unit, and what is left; see `krakendata.pace`. `now` is aware."""
+        return pace_of(self.done, self.total, self.started_at, self.updated_at, now)
+
     @property
     def time_left(self) -> timedelta | None:
-        """What is left at the pace so far; None where nothing is done, known, or running."""
-        if not (self.is_running and self.fraction):
-            return None
-        return self.duration * (1 / self.fraction - 1)
+        """What was left when it last spoke; None where nothing can be said of that, or it runs no more."""
+        return self.pace(self.updated_at).left if self.is_running else None
 
 
 class FeedSession(models.Model):
@@ -129,7 +137,10 @@ class ImportFile(RowCounts):
 
 
 class RejectedRecord(models.Model):
-    """A record that was refused, with its reason and its text as it came."""
+    """A record that was refused, with its reason and its text as it came, which nothing changes.
+
+    Its `decisions` say what became of it. `trade_id`, `layout`, `interval_minutes` and `follows` are for its replay.
+    """
 
     class State(models.TextChoices):
         QUARANTINED = "quarantined"
@@ -147,24 +158,70 @@ class RejectedRecord(models.Model):
     detail = models.TextField()
     raw = models.TextField()
     state = models.TextField(choices=State.choices, default=State.QUARANTINED)
+    trade_id = models.BigIntegerField(null=True)
+    layout = models.TextField(default="", blank=True)
+    interval_minutes = models.IntegerField(null=True)
+    follows = models.BigIntegerField(null=True)
 
     class Meta:
         managed = False
         db_table = "rejected_records"
         ordering = ["-id"]
+        permissions = [
+            ("replay_rejectedrecord", "Can replay rejected records"),
+            ("correct_rejectedrecord", "Can correct rejected records"),
+            ("dismiss_rejectedrecord", "Can dismiss rejected records"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.place}, line {self.line}" if self.line else self.place
 
 
+class RejectDecision(models.Model):
+    """What somebody decided about a rejected record, or what a replay of it came to: rows are added, never changed."""
+
+    class Action(models.TextChoices):
+        CORRECTED = "corrected"
+        DISMISSED = "dismissed"
+        REPLAYED = "replayed"
+        REFUSED = "refused"
+
+    class Outcome(models.TextChoices):
+        STORED = "stored"
+        FOLDED = "folded"
+        DUPLICATE = "duplicate"
+
+    id = models.BigAutoField(primary_key=True)
+    record = models.ForeignKey(RejectedRecord, models.DO_NOTHING, related_name="decisions")
+    action = models.TextField(choices=Action.choices)
+    decided_at = models.DateTimeField(db_default=Now())
+    decided_by = models.TextField()
+    why = models.TextField(default="", blank=True)
+    corrected = models.TextField(null=True)
+    outcome = models.TextField(choices=Outcome.choices, default="", blank=True)
+    trade_id = models.BigIntegerField(null=True)
+    run = models.ForeignKey(SyncRun, models.SET_NULL, null=True, related_name="reject_decisions")
+
+    class Meta:
+        managed = False
+        db_table = "reject_decisions"
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"record {self.record_id} {self.action} by {self.decided_by}"
+
+
 class RejectCount(models.Model):
-    """Every rejection of a run, counted, also those beyond the number of records kept."""
+    """Every rejection of a run, counted; how many of them were kept, and what became of those."""
 
     pk = models.CompositePrimaryKey("run", "source", "reason")
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="reject_counts")
     source = models.TextField()
     reason = models.TextField()
     count = models.BigIntegerField()
+    kept = models.BigIntegerField(default=0)
+    replayed = models.BigIntegerField(default=0)
+    dismissed = models.BigIntegerField(default=0)
 
     class Meta:
         managed = False
@@ -173,6 +230,11 @@ class RejectCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} × {self.reason}"
+
+    @property
+    def waiting(self) -> int:
+        """How many of those kept nobody has decided about."""
+        return self.kept - self.replayed - self.dismissed
 
 
 class AuditFinding(models.Model):

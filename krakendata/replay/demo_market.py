@@ -35,6 +35,10 @@ ARCHIVES_AGE = timedelta(days=1)
 LIMITS = Limits(per_pair=10.0, per_address=20.0)
 
 
+# Listed, in no archive, and tracked by nobody: a newcomer has a pair to begin with.
+NEWCOMERS = MarketPair("SOL/USD", "SOLUSD", Decimal("140"), 2, 1.5, 8, 6.0)
+
+
 class DemoMarket:
     """The pairs of `MARKET_PAIRS`, whose archives end at the aware `until`."""
 
@@ -79,7 +83,8 @@ class DemoMarket:
 
     def exchange(self) -> ReplayExchange:
         """An exchange that has traded all of it, and trades on."""
-        return ReplayExchange(self._histories.values(), limits=LIMITS)
+        newcomers = GeneratedHistory(NEWCOMERS, self._period.listed_at(NEWCOMERS), SEED, activity=ACTIVITY)
+        return ReplayExchange([*self._histories.values(), newcomers], limits=LIMITS)
 
 
 class _Trading:

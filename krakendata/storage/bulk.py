@@ -1,7 +1,7 @@
 """The one door for writing: rows, ledger, rejects and progress of a block, in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +9,16 @@ from psycopg import AsyncConnection, errors
 
 from krakendata.gaps import IdRange, TradeCheck
 from krakendata.storage.ledger import HeldRun, Lines, read_lines
+from krakendata.storage.reject_decisions import (
+    Replay,
+    Replays,
+    insert_archive_row,
+    lock_archive_rejects,
+    record_replays,
+)
 from krakendata.storage.rejects import Reject, write_rejects
 from krakendata.storage.sql import query
-from krakendata.types import ns_of
+from krakendata.types import Trade, ns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,8 @@ class Block:
     `absent` are ids that the exchange said twice it does not have, `check` what it said its newest trade was, and
     `checked_minute` that trade's minute, if this makes it complete.
     `advanced` is by how much the run is further, in the unit of its total. `held_trades` is how many trades of the
-    symbol the ledger it was shaped by had; None: nobody else records any meanwhile.
+    symbol the ledger it was shaped by had; None: nobody else records any meanwhile. `replays` are the rejected records
+    that it was made of.
     """
 
     symbol: str
@@ -108,6 +116,7 @@ class Block:
     progress: FileProgress | None = None
     advanced: int = 0
     held_trades: int | None = None
+    replays: Replays | None = None
 
     @property
     def touches_ledger(self) -> bool:
@@ -170,7 +179,55 @@ async def _write(
         await _write_answers(connection, block)
         if block.touches_ledger:
             await connection.execute(query("summarize_sync"), {"symbol": block.symbol, "kind": "trades"})
+        if block.replays is not None:
+            await record_replays(connection, _with_outcomes(block.replays, counts), run_id)
         await _advance(connection, block, run_id, counts)
+    return counts
+
+
+def _with_outcomes(replays: Replays, counts: Counts) -> Replays:
+    """What became of records of which only the block knows it: a candle is a block of its own."""
+    outcome = "stored" if counts.stored else "folded" if counts.folded else "duplicate"
+    records = [each._replace(outcome=each.outcome or outcome) for each in replays.records]
+    return replace(replays, records=records)
+
+
+async def write_archive_rows(
+    connection: AsyncConnection[Any],
+    symbol: str,
+    rows: Sequence[tuple[int, Trade]],
+    replays: Replays,
+    run_id: int,
+) -> Counts:
+    """Let rows of archives without ids in that were refused, each by its record's id, in one transaction.
+
+    Each goes where its file had it, whatever lies there by now. `replays` says who decided so. Raises DecidedMeanwhile;
+    nothing is written then.
+    """
+    lines = await read_lines(connection)
+    for _, trade in rows:
+        for relation, line in (("trades", lines.trades), ("candles", lines.candles)):
+            if trade.timestamp >= line:
+                span = {
+                    "relation": relation,
+                    "start": trade.timestamp,
+                    "finish": trade.timestamp + _MICROSECOND,
+                }
+                await connection.execute(query("make_partitions"), span)
+    done: list[Replay] = []
+    async with connection.transaction():
+        await connection.execute(query("share_lines"))
+        await connection.execute(query("lock_symbol"), {"symbol": symbol})
+        await lock_archive_rejects(connection, symbol, rows)
+        for record_id, trade in rows:
+            replay = await insert_archive_row(connection, record_id, trade)
+            # At once: the next row may be the same line, refused by another import.
+            await record_replays(connection, replace(replays, records=[replay]), run_id)
+            done.append(replay)
+        await connection.execute(query("summarize_sync"), {"symbol": symbol, "kind": "trades"})
+        outcomes = [each.outcome for each in done]
+        counts = Counts(len(done), *(outcomes.count(name) for name in ("stored", "folded", "duplicate")))
+        await connection.execute(query("advance_run"), {"run": run_id, "done": len(done)} | counts.as_dict())
     return counts
 
 

@@ -3,7 +3,8 @@
 `connection` is any open one; times are aware UTC; candle rows are in `types.Candle`'s order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -52,6 +53,14 @@ class SyncStatus(NamedTuple):
     holes: int | None
     last_success: datetime | None
     last_error: str
+
+
+class KnownLedger(NamedTuple):
+    """A symbol's ledger around a stretch, and of its answered ids which are absent and which were rejected."""
+
+    ledger: Ledger = Ledger()
+    absent: tuple[IdRange, ...] = ()
+    rejected: tuple[IdRange, ...] = ()
 
 
 async def read_selection(connection: Connection, selection: Selection) -> list[Row]:
@@ -185,8 +194,38 @@ async def export_snapshot(connection: Connection) -> str:
 async def read_ledger(connection: Connection, symbol: str, stretch: Stretch) -> Ledger:
     """What of the symbol's ledger is needed to judge `stretch`."""
     parameters = {"symbol": symbol, "start_ns": ns_of(stretch.start), "end_ns": ns_of(stretch.end)}
+    return _ledger_of(await read_prepared(connection, "ledger_around", parameters))
+
+
+def ledgers_statement() -> str:
+    """read_ledger's statement for several symbols at once, for whoever brings a connection of his own.
+
+    Parameters: `symbols`, a list, `start_ns`, `end_ns`. Its rows are for `ledgers_of_rows`.
+    """
+    return query("ledgers_around").replace(
+        "{ledger}", query("ledger_around").replace("%(symbol)s", "asked.symbol")
+    )
+
+
+def ledgers_of_rows(rows: Iterable[Sequence[Any]]) -> dict[str, KnownLedger]:
+    """By symbol, of those asked for of which anything is known."""
+    by_symbol: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
+    answers: defaultdict[tuple[str, str], list[IdRange]] = defaultdict(list)
+    for symbol, answer, *facts in rows:
+        by_symbol[symbol].append(facts)
+        if answer is not None:
+            answers[symbol, answer].append(IdRange(*facts[1:3]))
+    return {
+        symbol: KnownLedger(
+            _ledger_of(found), tuple(answers[symbol, "absent"]), tuple(answers[symbol, "rejected"])
+        )
+        for symbol, found in by_symbol.items()
+    }
+
+
+def _ledger_of(rows: Iterable[Sequence[Any]]) -> Ledger:
     kinds: tuple[list[Row], ...] = ([], [], [], [])
-    for kind, *facts in await read_prepared(connection, "ledger_around", parameters):
+    for kind, *facts in rows:
         kinds[kind].append(tuple(facts))
     runs, answers, archives, checks = kinds
     return Ledger(

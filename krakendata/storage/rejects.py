@@ -12,12 +12,20 @@ from krakendata.validation import Rejection
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A rejection as it is kept: with the place (file or frame) and line it came from."""
+    """A rejection as it is kept: with the place (file or frame) and line it came from.
+
+    Of an archive's row also what its replay needs: `layout` has the names of its fields with commas between them,
+    `interval_minutes` is its candle's, and `follows` says what was taken before it from the file: the id of a row
+    without ids, the second of a candle.
+    """
 
     rejection: Rejection
     place: str
     line: int | None
     trade_id: int | None = None
+    layout: str = ""
+    interval_minutes: int | None = None
+    follows: int | None = None
 
 
 async def write_rejects(
@@ -36,7 +44,8 @@ async def write_rejects(
         by_reason.setdefault(key, []).append((symbol, reject))
     for (source, reason), alike in sorted(by_reason.items(), key=lambda group: group[0]):
         cursor = await connection.execute(
-            query("count_rejects"), {"run": run_id, "source": source, "reason": reason, "count": len(alike)}
+            query("count_rejects"),
+            {"run": run_id, "source": source, "reason": reason, "count": len(alike), "most": max_rejects},
         )
         ((counted,),) = await cursor.fetchall()
         room = max(max_rejects - (counted - len(alike)), 0)
@@ -48,5 +57,6 @@ def _row(reject: Reject, symbol: str, run_id: int) -> dict[str, Any]:
     rejection = reject.rejection
     return {
         "run": run_id, "source": rejection.source, "place": reject.place, "line": reject.line, "symbol": symbol,
-        "reason": rejection.reason, "detail": rejection.detail, "raw": rejection.raw,
+        "reason": rejection.reason, "detail": rejection.detail, "raw": rejection.raw, "trade_id": reject.trade_id,
+        "layout": reject.layout, "interval_minutes": reject.interval_minutes, "follows": reject.follows,
     }  # fmt: skip

@@ -1,5 +1,7 @@
 """The record of every long deed: its run, its files, its errors."""
 
+from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -8,6 +10,10 @@ from psycopg.types.json import Jsonb
 from krakendata.storage.sql import query
 
 Connection = AsyncConnection[Any]
+
+# The runs that the deed of this context has begun, where somebody collects them: a deed does not tell its run before
+# it ends, and who is asked to stop it has to know it by then.
+BEGUN: ContextVar[set[int] | None] = ContextVar("runs begun", default=None)
 
 
 async def start_run(
@@ -25,6 +31,9 @@ async def start_run(
         )
         ((run_id,),) = await cursor.fetchall()
         await hold_run(connection, run_id)
+    begun = BEGUN.get()
+    if begun is not None:
+        begun.add(int(run_id))
     return int(run_id)
 
 
@@ -41,6 +50,12 @@ async def set_run_total(connection: Connection, run_id: int, done: int, total: i
 async def finish_run(connection: Connection, run_id: int, state: str, error: str = "") -> None:
     """Record how a run ended: `done`, `failed` or `stopped`."""
     await connection.execute(query("finish_run"), {"run": run_id, "state": state, "error": error})
+
+
+async def is_asked_to_stop(connection: Connection, run_ids: Iterable[int]) -> bool:
+    """Whether somebody has asked one of these runs to stop."""
+    cursor = await connection.execute(query("runs_asked_to_stop"), {"runs": list(run_ids)})
+    return await cursor.fetchone() is not None
 
 
 async def report_sync_error(connection: Connection, symbol: str, kind: str, error: str) -> None:

@@ -64,7 +64,10 @@ def backfill(
                 await note_permanent_failure(connection, report.run_id)
         return report
 
-    report = run_share(self, deed)
+    share = Share(self)
+    report = run_share(self, deed, share=share)
+    if share.was_stopped:
+        return {"state": "stopped"}
     if report is None or report.state == "stopped":
         self.apply_async(kwargs=asked | _continued(report))
         return {"state": "stopped"}
@@ -98,11 +101,14 @@ def resume_backfills() -> None:
 
 
 @shared_task(name="krakendata.tasks.fill_gaps", bind=True)  # type: ignore[untyped-decorator]
-def fill_gaps(self: Task) -> None:
-    """Fill the gaps of every tracked pair; one at a time on all machines, and the next minute's goes on after it."""
+def fill_gaps(self: Task, *symbols: str) -> None:
+    """Fill the gaps of some pairs, or of every tracked one.
+
+    One look at a time on all machines, and the next minute's goes on after it.
+    """
 
     async def deed(share: Share) -> list[GapReport]:
-        async with alone(database_arguments(), "fill_gaps") as is_alone:
+        async with alone(database_arguments(), " ".join(["fill_gaps", *sorted(symbols)])) as is_alone:
             if not is_alone:
                 return []
             async with open_exchange() as rest:
@@ -112,7 +118,7 @@ def fill_gaps(self: Task) -> None:
                     max_rejects_kept=max_rejects_kept(),
                     should_stop=share.should_stop,
                 )  # fmt: skip
-                return await filler.fill_all_gaps()
+                return await filler.fill_all_gaps(symbols or None)
 
     for report in run_share(self, deed) or []:
         if report.state == "failed":

@@ -10,7 +10,7 @@ from krakendata.ingest.watched_folder import settled_archives
 from krakendata.management.command import database_arguments
 from krakendata.options import max_rejects_kept, options, watch_folder
 from krakendata.storage.backfill_runs import alone
-from krakendata.tasks.running import Share, run_share
+from krakendata.tasks.running import WORKER, Share, run_share
 
 # An import is stopped between two blocks at any time, so there is nothing to wait for.
 AT_ONCE = 0.0
@@ -27,8 +27,9 @@ def import_files(self: Task, *paths: str, symbol: str | None = None) -> dict[str
         async with alone(database_arguments(), f"import {' '.join(sorted(paths))}") as is_alone:
             return await _import(share, *paths, symbol=symbol) if is_alone else {"state": "busy"}
 
-    done = run_share(self, deed, AT_ONCE)
-    if done is None:
+    share = Share(self)
+    done = run_share(self, deed, AT_ONCE, share)
+    if done is None and not share.was_stopped:
         self.apply_async(args=paths, kwargs={"symbol": symbol})
     return done or {"state": "stopped"}
 
@@ -56,6 +57,7 @@ async def _import(share: Share, *paths: str, symbol: str | None = None) -> dict[
         database_arguments(),
         parallel_files=chosen.get("IMPORT_PARALLEL_FILES", PARALLEL_FILES),
         max_rejects_kept=max_rejects_kept(),
+        by=WORKER,
         report=lambda progress: share.report(_figures(progress)),
     )
     report = await importer.import_directory(*paths, symbol=symbol)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from celery import Task
@@ -12,7 +12,10 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from krakendata.errors import KrakenDataError
+from krakendata.management.command import database_arguments
 from krakendata.options import worker_share
+from krakendata.storage.runs import BEGUN, is_asked_to_stop
+from krakendata.storage.sessions import connect
 from krakendata.tasks.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,9 @@ WORKER = "worker"
 REPORT_SECONDS = 1.0
 
 LOOK_SECONDS = 0.2
+
+# Who presses Stop sees it within some seconds, and the database is not asked all the time.
+LOOK_FOR_STOP_SECONDS = 2.0
 
 # A deed that is asked to stop ends after its page; one that waits for an exchange in maintenance is cancelled then.
 GRACE_SECONDS = 20.0
@@ -55,10 +61,22 @@ class Share:
         self._task = task
         self._ends = time.monotonic() + worker_share().total_seconds()
         self._reported = float("-inf")
+        # Whether somebody stopped the run from the admin: then nobody goes on with it.
+        self.was_stopped = False
 
     def should_stop(self) -> bool:
         """Whether the deed is to stop at the next place where nothing is lost."""
-        return is_stopping() or time.monotonic() >= self._ends
+        return self.was_stopped or is_stopping() or time.monotonic() >= self._ends
+
+    async def look_for_stop(self, run_ids: Collection[int]) -> None:
+        """Look whether somebody asked one of the runs to stop; a database that is away is asked another time."""
+        if not run_ids or self.was_stopped:
+            return
+        try:
+            async with connect(database_arguments()) as connection:
+                self.was_stopped = await is_asked_to_stop(connection, run_ids)
+        except KrakenDataError as error:
+            logger.info("nobody could say whether to stop error=%s", error)
 
     def report(self, progress: dict[str, Any]) -> None:
         """Tell how far the deed is, as the task's state PROGRESS; at most once a second."""
@@ -74,14 +92,18 @@ class Share:
 
 
 def run_share(
-    task: Task, deed: Callable[[Share], Awaitable[Result]], grace_seconds: float = GRACE_SECONDS
+    task: Task,
+    deed: Callable[[Share], Awaitable[Result]],
+    grace_seconds: float = GRACE_SECONDS,
+    share: Share | None = None,
 ) -> Result | None:
     """Run a deed until it ends or its share does; None when it had to be cancelled then.
 
+    `share` tells afterwards whether somebody stopped it, to whoever made one.
     A transient error tries the task again later (Celery's Retry) unless its time is over by then, as the timetable
     has the next one then; a permanent error is raised.
     """
-    share = Share(task)
+    share = share or Share(task)
     try:
         return asyncio.run(_watched(deed(share), share, grace_seconds))
     except KrakenDataError as error:
@@ -108,9 +130,15 @@ def try_again(
 
 
 async def _watched(deed: Awaitable[Result], share: Share, grace_seconds: float) -> Result | None:
+    begun: set[int] = set()
+    BEGUN.set(begun)
     running = asyncio.ensure_future(deed)
+    looked = time.monotonic()
     while not running.done() and not share.should_stop():
         await asyncio.wait([running], timeout=LOOK_SECONDS)
+        if time.monotonic() - looked >= LOOK_FOR_STOP_SECONDS:
+            await share.look_for_stop(begun)
+            looked = time.monotonic()
     await asyncio.wait([running], timeout=grace_seconds)
     if not running.done():
         running.cancel()

@@ -2,7 +2,7 @@
 
 `python -m tests.benchmarks [--only SECTION ...] [--scale 1.0] [--edition plain community] [--dry-run]`
 
-The sections are imports, reads, growth, exchange and live.
+The sections are imports, reads, growth, exchange, live and pages.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from tests.benchmarks.exchange import measure_exchange
 from tests.benchmarks.growth import measure_growth
 from tests.benchmarks.imports import ImportResult, make_files, measure_import
 from tests.benchmarks.live import measure_live
+from tests.benchmarks.pages import measure_pages
 from tests.benchmarks.read_market import make_archives
 from tests.benchmarks.reads import measure_reads
 from tests.benchmarks.servers import BenchServer, bench_server
@@ -26,6 +27,7 @@ from tests.benchmarks.tables import (
     growth_tables,
     imports_table,
     live_tables,
+    pages_tables,
     reads_tables,
     storage_table,
 )
@@ -145,12 +147,22 @@ def live_section(directory: Path, scale: float) -> Measure:
     return measure
 
 
+def pages_section(directory: Path, scale: float) -> Measure:
+    """The admin's pages."""
+
+    def measure(server: BenchServer) -> list[str]:
+        return pages_tables(measure_pages(server, directory / f"{server.edition}-pages", scale))
+
+    return measure
+
+
 SECTIONS: dict[str, Callable[[Path, float], Measure]] = {
     "imports": imports_section,
     "reads": reads_section,
     "growth": growth_section,
     "exchange": exchange_section,
     "live": live_section,
+    "pages": pages_section,
 }
 
 

@@ -7,6 +7,7 @@ from tests.benchmarks.growth import GrowthResult, spread
 from tests.benchmarks.imports import ImportResult
 from tests.benchmarks.live import FlatOutResult, LiveResult, SteadyResult
 from tests.benchmarks.live_latency import LatencyResult
+from tests.benchmarks.pages import AIM_MS, PagesResult
 from tests.benchmarks.questions import QuestionResult, quantile
 from tests.benchmarks.read_api import ApiResult
 from tests.benchmarks.read_frames import BARE, ORM, FrameResult
@@ -259,6 +260,32 @@ def latencies_table(results: Iterable[LatencyResult]) -> str:
         )
         for each in results
     )
+    return _table(head, rows)
+
+
+def pages_tables(result: PagesResult) -> list[str]:
+    market = result.market
+    slow = [each.name for each in result.pages if not each.is_within_aim]
+    told = f"Over the aim: {', '.join(f'`{name}`' for name in slow)}." if slow else "All are within the aim."
+    parts = [
+        f"{_pairs(market.pairs)}, {market.trades:,} trades, {market.rejects:,} rejected records, "
+        f"{market.runs:,} runs. {told}",
+        pages_table(result),
+    ]
+    if result.left_out:
+        parts.append(f"Not asked, or no pages: {', '.join(f'`{name}`' for name in result.left_out)}.")
+    return parts
+
+
+def pages_table(result: PagesResult) -> str:
+    head = "page", "queries", "kB", "median", "p99", "aim"
+    rows = (
+        (
+            each.name, f"{each.queries}", f"{each.size / 1000:.0f}", f"{quantile(each.milliseconds, 0.5):.0f} ms",
+            f"{each.p99_ms:.0f} ms", f"{AIM_MS} ms",
+        )
+        for each in result.pages
+    )  # fmt: skip
     return _table(head, rows)
 
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from krakendata.candles import bucket_start, fold_candles, fold_trades
+from krakendata.gaps import Stretch
 from krakendata.ingest.audit import Audit, AuditReport
 from krakendata.models import Trade as StoredTrade
 from krakendata.types import INTERVALS, HistoricalCandle, Interval, Trade, interval_of, ns_of
@@ -105,6 +106,41 @@ async def test_a_wrong_candle_of_every_interval_is_found_healed_and_recorded(
     assert [row[:3] + row[4:] for row in await findings(store)] == wrong
     await assert_right(store, trades)
     assert (await audit(store)).findings == []
+
+
+async def test_of_a_stretch_only_the_candles_that_touch_it_are_looked_at(
+    store: Store, tmp_path: Path
+) -> None:
+    start, hour = TRADES_LINE + 14 * DAY, interval_of("1h")
+    # Two weeks: the one around the hour that is healed is folded again from all its hours, the other one's not.
+    trades = made_trades(9, start, start + 14 * DAY, 300)
+    await import_trades(store, tmp_path, trades)
+    outside, inside = (bucket_start(trades[place].timestamp, hour.minutes) for place in (20, 250))
+    for bucket in (outside, inside):
+        await tamper(store, hour, bucket, "volume = volume + 1")
+    within = Stretch(inside, inside + hour.length)
+    deed = Audit(store.database, clock=lambda: NOW, seed=1)
+    report = await deed.run(["BTC/USD"], ALL, within)
+    assert [(each.interval.name, each.timestamp, each.healed) for each in report.findings] == [
+        ("1h", inside, True)
+    ]
+    # The hour itself, and the half day, day and week around it, among what is shorter.
+    assert report.compared["trades"] < 60
+    (facts,) = await store.fetch("SELECT parameters FROM sync_runs WHERE kind = 'audit'")
+    assert (facts["since"], facts["until"]) == (within.start.isoformat(), within.end.isoformat())
+    left = (await audit(store)).findings
+    assert (left[0].interval.name, left[0].timestamp) == ("1h", outside)
+    # An aggregate hears of a change in the one below it: what is above that hour may have been folded of it meanwhile.
+    assert all(each.timestamp <= outside < each.timestamp + each.interval.length for each in left)
+
+
+async def test_a_stretch_in_which_nothing_is_held_has_nothing_to_look_at(
+    store: Store, tmp_path: Path
+) -> None:
+    await import_trades(store, tmp_path, made_trades(9, TRADES_LINE, TRADES_LINE + DAY, 30))
+    within = Stretch(TRADES_LINE + 7 * DAY, TRADES_LINE + 8 * DAY)
+    report = await Audit(store.database, clock=lambda: NOW, seed=1).run(["BTC/USD"], ALL, within)
+    assert (report.state, report.compared.total()) == ("done", 0)
 
 
 async def test_a_candle_without_a_trade_is_found_and_taken_away(store: Store, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from django.conf import settings
 
 from config import env
+from krakendata.metrics.middleware import VIEWS
 from krakendata.tasks.running import GRACE_SECONDS
 
 TEXT = (env.ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -116,11 +117,19 @@ def test_every_queue_has_workers_of_its_own(compose: dict[str, Any]) -> None:
 
 def test_the_workers_watch_a_folder_they_cannot_change(compose: dict[str, Any]) -> None:
     worker = compose["services"]["long_worker"]
-    (folder,) = worker["volumes"]
+    (folder,) = [volume for volume in worker["volumes"] if not isinstance(volume, str)]
     assert (folder["type"], folder["read_only"]) == ("bind", True)
     assert folder["target"] == worker["environment"]["WATCH_FOLDER"]
     rest = {name: value for name, value in worker["environment"].items() if name != "WATCH_FOLDER"}
     assert rest == compose["services"]["web"]["environment"]
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "long_worker"])
+def test_uploads_are_in_one_folder_for_the_web_server_and_every_worker(
+    compose: dict[str, Any], name: str
+) -> None:
+    service = compose["services"][name]
+    assert f"uploads:{service['environment']['UPLOAD_DIR']}" in service["volumes"]
 
 
 @pytest.mark.parametrize("name", ["worker", "long_worker"])
@@ -149,3 +158,11 @@ def test_the_database_has_room_for_the_policies(compose: dict[str, Any]) -> None
     command = compose["services"]["database"]["command"]
     assert "max_worker_processes=32" in command
     assert "timescaledb.max_background_workers=16" in command
+
+
+def test_the_web_server_is_healthy_when_it_is_ready(compose: dict[str, Any]) -> None:
+    form, python, option, program = compose["services"]["web"]["healthcheck"]["test"]
+    assert (form, python, option) == ("CMD", "python", "-c")
+    compile(program, "healthcheck", "exec")
+    assert "http://127.0.0.1:8000/health/ready" in program
+    assert "/health/ready" in VIEWS

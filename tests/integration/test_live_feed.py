@@ -188,6 +188,8 @@ async def test_two_feeds_of_the_same_pairs_cost_nothing(replaying: Replaying) ->
     assert stored == rows
     names = await replay.store.fetch("SELECT name FROM feed_sessions ORDER BY name")
     assert names == ["one", "two"]
+    rates = await replay.store.fetch("SELECT (statistics ->> 'trades_per_second')::float8 FROM feed_sessions")
+    assert all(rate >= 0 for rate in rates)
     assert await replay.store.fetch("SELECT count(*) FROM feed_sessions WHERE ended_at IS NULL") == [0]
     await settled(replay, BTC, ETH)
 

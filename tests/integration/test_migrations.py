@@ -18,7 +18,7 @@ from tests.installations import Installation, installed
 SQL = Path(krakendata.storage.sql.__file__).parent
 CHECKSUMS = Path(__file__).parent.parent / "sql_checksums.txt"
 # Statements run by name, and policies that every migrate applies anew, may change.
-CHANGING = ("upkeep", "queries.sql", "reads.sql")
+CHANGING = ("upkeep", "queries.sql", "reads.sql", "desk.sql", "metrics.sql")
 
 SCHEMA = r"""
     SELECT 'relation', c.relname || ' ' || c.relkind::text, 

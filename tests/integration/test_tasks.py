@@ -21,11 +21,12 @@ from krakendata.replay.exchange import ReplayExchange
 from krakendata.replay.histories import GeneratedHistory
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
+from krakendata.storage.sql import query
 from tests.archive_files import made_trades, write_trades
 from tests.fix_emptied import empty_tables
 from tests.free_ports import free_port
 from tests.installations import Installation, installed
-from tests.workers import LONG, Worker, Workshop, wait_until, workshop
+from tests.workers import LONG, SHORT, Worker, Workshop, wait_until, workshop
 
 DATABASE = "krakendata_tasks"
 BTC, ETH, DOGE = "BTC/USD", "ETH/USD", "DOGE/USD"
@@ -33,6 +34,8 @@ WATCHED_TRADES = 500
 UNPACED = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "0"}
 # Slow enough to be met in the middle, fast enough to end within seconds.
 SLOW = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "8"}
+# Slow enough that it cannot end before a worker looks whether it is to stop.
+SLOWER = {"KRAKEN_CALLS_PER_SECOND": "0", "KRAKEN_CALLS_PER_SECOND_PER_PAIR": "1"}
 
 
 class Calls(CallCounters):
@@ -184,6 +187,47 @@ def test_a_worker_that_is_asked_to_end_leaves_the_rest_in_the_queue(
         assert_whole(opened, exchange, BTC)
         ((duplicate,),) = opened.installation.fetch("SELECT duplicate FROM sync_runs WHERE state = 'done'")
         assert duplicate < read / 2
+
+
+def test_a_backfill_that_somebody_stops_waits_until_somebody_resumes_it(
+    shop: Open, exchange: ReplayExchange
+) -> None:
+    with shop(**SLOWER) as opened, opened.installation.connect() as operator:
+        operator.autocommit = True
+        backfill_half(opened)
+        ((run,),) = opened.installation.fetch("SELECT id FROM sync_runs WHERE kind = 'backfill'")
+        operator.execute(query("ask_run_to_stop"), {"run": run, "who": "operator"})
+        wait_until(lambda: opened.states(BTC) == ["stopped"], "the end of the run")
+        # Neither its own message, nor one that comes twice, nor the look for unfinished ones goes on with it.
+        superseded = opened.send("backfill", LONG, symbol=BTC, continues=run)
+        wait_until(superseded.ready, "the message that came twice")
+        assert superseded.result["state"] == "superseded"
+        opened.send("resume_backfills")
+        wait_until(lambda: opened.waiting(SHORT) == opened.waiting(LONG) == 0, "an empty queue")
+        assert opened.states(BTC) == ["stopped"]
+        operator.execute(query("let_run_go_on"), {"run": run})
+        opened.send("backfill", LONG, symbol=BTC, continues=run)
+        wait_until(lambda: opened.states(BTC) == ["stopped", "done"], "the end of the backfill")
+        assert_whole(opened, exchange, BTC)
+
+
+def test_an_import_that_somebody_stops_is_not_gone_on_with(shop: Open, tmp_path: Path) -> None:
+    trades = made_trades(1, datetime.now(UTC) - timedelta(days=3), datetime.now(UTC), 1_000)
+    path = write_trades(tmp_path / "XBTUSD.csv", trades)
+    runs = "SELECT id, state FROM sync_runs WHERE kind = 'import'"
+    with shop() as opened, opened.installation.connect() as operator:
+        operator.autocommit = True
+        # While another works on the pair, the import waits, and cannot end before it is stopped.
+        operator.execute("SELECT pg_advisory_lock(hashtext('krakendata job'), hashtext(%s))", [BTC])
+        opened.start_worker()
+        result = opened.queue.send_task("krakendata.tasks.import_files", args=[str(path)], queue=LONG)
+        wait_until(lambda: opened.installation.fetch(runs), "the beginning of the import")
+        ((run, _),) = opened.installation.fetch(runs)
+        operator.execute(query("ask_run_to_stop"), {"run": run, "who": "operator"})
+        wait_until(result.ready, "the end of the import")
+        assert result.result == {"state": "stopped"}
+        assert opened.installation.fetch(runs) == [(run, "stopped")]
+        assert opened.waiting(LONG) == 0
 
 
 def test_how_far_a_backfill_is_can_be_seen_while_it_runs(shop: Open) -> None:

@@ -161,6 +161,18 @@ async def test_few_trades_wait_for_the_cycle(store: Store) -> None:
         await assert_held(store, trades)
 
 
+async def test_what_waits_and_how_long_batches_took_can_be_told(store: Store) -> None:
+    async with writing(store) as writer:
+        await writer.write_trades([said(trade) for trade in made(3)])
+        assert writer.waiting == {"trades": 3, "candles": 0}
+        await writer.flush()
+        assert writer.waiting == {"trades": 0, "candles": 0}
+        # Nothing waited, so nothing was written.
+        await writer.flush()
+        assert sum(writer.statistics.flush_durations.counts) == 1
+        assert writer.statistics.flush_durations.seconds == writer.statistics.flush_seconds
+
+
 async def test_a_malformed_trade_costs_nothing_else(store: Store) -> None:
     trades = made(5)
     elements: list[Any] = [said(trade) for trade in trades]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.benchmarks.growth import Grown, GrowthResult
+from tests.benchmarks.page_market import HOLE_IDS, PageMarket, id_runs, page_market
+from tests.benchmarks.pages import PageResult, PagesResult
 from tests.benchmarks.questions import QuestionResult, quantile
 from tests.benchmarks.read_api import ApiResult
 from tests.benchmarks.read_frames import BARE, ORM, FrameResult
 from tests.benchmarks.read_market import PAIRS, make_archives, years
 from tests.benchmarks.reads import ReadsResult
-from tests.benchmarks.tables import growth_tables, reads_tables
+from tests.benchmarks.tables import growth_tables, pages_tables, reads_tables
 
 QUESTION = QuestionResult("data range", [1.0, 3.0, 2.0], [1.0, 1.0, 1.0], [], 10, 2)
 FRAMES = [
@@ -56,3 +58,30 @@ def test_the_archives_of_all_pairs_are_one_and_end_where_the_trades_begin(tmp_pa
     assert len({path.stat().st_ino for path in trades.iterdir()}) == 1
     last = (candles / "XBTUSD_1.csv").read_text().splitlines()[-1]
     assert int(last.split(",")[0]) + 60 == int(years(0.001).end.timestamp())
+
+
+def test_a_page_over_the_aim_is_named() -> None:
+    quick, slow = (
+        PageResult("index", 7, 21_000, [10.0, 30.0, 20.0]),
+        PageResult("trades", 9, 4_000, [10.0, 301.0]),
+    )
+    told, table, others = pages_tables(PagesResult(PageMarket(10, 100, 7, 3), [quick, slow], ["logout"]))
+    assert told == "10 pairs, 1,000 trades, 7 rejected records, 3 runs. Over the aim: `trades`."
+    assert widths(table) == {7}
+    assert "| index | 7 | 21 | 20 ms | 30 ms | 300 ms |" in table
+    assert others == "Not asked, or no pages: `logout`."
+    assert pages_tables(PagesResult(PageMarket(1, 1, 1, 1), [quick], []))[0].endswith(
+        "All are within the aim."
+    )
+
+
+def test_the_pages_are_measured_on_as_much_as_was_asked_for() -> None:
+    assert page_market(1.0) == PageMarket(1_000, 50_000, 1_000_000, 20_000)
+    assert page_market(1.0).trades == 50_000_000
+    assert page_market(0.1).trades == 5_000_000
+
+
+def test_a_pair_in_ten_lacks_ids() -> None:
+    assert id_runs(1, 2_000) == [(1, 2_000)]
+    (first, before), (after, last) = id_runs(10, 2_000)
+    assert (first, after - before - 1, last) == (1, HOLE_IDS, 2_000)

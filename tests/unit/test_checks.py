@@ -3,8 +3,19 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from django.core.checks import registry
+from pytest_django import Settings
+
 from config import env
-from krakendata.checks import ServerFacts, server_problems, window_problems, worker_problems
+from krakendata.checks import (
+    MIDDLEWARE,
+    ServerFacts,
+    check_metrics,
+    server_problems,
+    window_problems,
+    worker_problems,
+)
 
 GOOD = ServerFacts(postgres=18, timescale="2.29.2", worker_processes=32, background_workers=16, locks=512)
 
@@ -80,3 +91,24 @@ def test_few_workers_are_a_warning() -> None:
 
 def test_few_locks_are_a_warning() -> None:
     assert ids(ServerFacts(18, "2.29.2", 32, 16, 64)) == ["krakendata.W006"]
+
+
+def test_metrics_that_nobody_may_read_are_a_warning_of_a_deployment(settings: Settings) -> None:
+    settings.KRAKENDATA = {}
+    assert [message.id for message in check_metrics(None)] == ["krakendata.W008"]
+    of_deployments: set[Any] = registry.registry.deployment_checks
+    of_all: set[Any] = registry.registry.registered_checks
+    assert check_metrics in of_deployments
+    assert check_metrics not in of_all
+
+
+@pytest.mark.parametrize("given", [{"METRICS_TOKEN": "0123456789abcdef"}, {"METRICS_NETWORKS": ["any"]}])
+def test_metrics_that_somebody_may_read_pass(settings: Settings, given: dict[str, Any]) -> None:
+    settings.KRAKENDATA = given
+    assert check_metrics(None) == []
+
+
+def test_a_project_without_metrics_is_not_asked_who_may_read_them(settings: Settings) -> None:
+    settings.KRAKENDATA = {}
+    settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if each != MIDDLEWARE]
+    assert check_metrics(None) == []

@@ -24,7 +24,7 @@ IMAGE_BYTES = 200_000
 
 # Words of the documentation that look like variables and are Django's, Python's or the tests'.
 OTHER_NAMES = {
-    "CHANNEL_LAYERS", "DATABASES", "DATABASE_ROUTERS", "INSTALLED_APPS", "KRAKENDATA",
+    "CHANNEL_LAYERS", "DATABASES", "FORWARDED_ALLOW_IPS", "DATABASE_ROUTERS", "INSTALLED_APPS", "KRAKENDATA",
     "SWALLOWED_BASES", "TIME_ZONE", "USE_TZ", "X_FILE",
     "PAIR_INTERVAL", "PAIR_INTERVAL.csv", "BTC_USD", "ETH_USD", "BENCH_ARCTICDB_PYTHON",
 }  # fmt: skip

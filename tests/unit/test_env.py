@@ -309,3 +309,49 @@ def test_a_replica_that_is_none_is_refused_without_its_password(url: str) -> Non
     ) as refused:
         env.replica(of(DATABASE_REPLICA_URL=url))
     assert "cret" not in str(refused.value)
+
+
+def test_uploads_are_off_unless_a_folder_is_named() -> None:
+    settings = env.krakendata(of(DATABASE_URL=URL))
+    assert "UPLOAD_DIR" not in settings
+    assert settings["UPLOAD_MAX_BYTES"] < settings["UPLOAD_MAX_UNPACKED_BYTES"]
+
+
+def test_uploads_have_a_folder_of_their_own_beside_an_embedded_database() -> None:
+    settings = env.krakendata(of(DATABASE_URL="embedded:/srv/data"))
+    assert settings["UPLOAD_DIR"] == Path("/srv/data/uploads")
+
+
+def test_a_folder_for_uploads_that_is_named_is_taken() -> None:
+    named = of(DATABASE_URL="embedded:/srv/data", UPLOAD_DIR="/mnt/uploads", UPLOAD_MAX_BYTES="5")
+    settings = env.krakendata(named)
+    assert (settings["UPLOAD_DIR"], settings["UPLOAD_MAX_BYTES"]) == (Path("/mnt/uploads"), 5)
+
+
+def test_a_relative_folder_for_uploads_is_refused() -> None:
+    with pytest.raises(SettingError, match="^UPLOAD_DIR is not an absolute path"):
+        env.krakendata(of(UPLOAD_DIR="uploads"))
+
+
+def test_the_metrics_are_for_nobody_unless_somebody_says_for_whom() -> None:
+    found = env.krakendata(env.Environment({}))
+    assert "METRICS_TOKEN" not in found
+    assert "METRICS_NETWORKS" not in found
+
+
+def test_the_metrics_are_for_who_knows_the_token_or_asks_from_a_network() -> None:
+    given = {"METRICS_TOKEN": "0123456789abcdef", "METRICS_NETWORKS": "10.0.0.0/8, fd00::/8"}
+    found = env.krakendata(env.Environment(given))
+    assert found["METRICS_TOKEN"] == "0123456789abcdef"
+    assert [str(each) for each in found["METRICS_NETWORKS"]] == ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"METRICS_TOKEN": "0123456789abcde"}, {"METRICS_NETWORKS": "10.0.0.0/8,hunter2hunter2"}]
+)
+def test_a_word_that_opens_too_easily_is_refused_without_being_told(given: dict[str, str]) -> None:
+    with pytest.raises(env.SettingError) as caught:
+        env.krakendata(env.Environment(given))
+    assert next(iter(given)) in str(caught.value)
+    assert "0123456789abcde" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)

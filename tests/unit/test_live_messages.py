@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from config import env
+from krakendata.attention import Desk, FeedFacts, PairFacts, RunFacts, WorkerFacts
 from krakendata.live import replies
 from krakendata.live.requests import (
     DEFAULT_HISTORY,
@@ -42,6 +43,7 @@ DOC = (env.ROOT / "docs/reference/live-socket.md").read_text(encoding="utf-8")
 EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", DOC, re.DOTALL)]
 
 NOW = datetime(2025, 11, 24, 12, 34, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 TRADE = Trade("BTC/USD", 7, 1_763_987_640_123_456_000, Decimal("0.00001188"), Decimal("1E+2"), "buy", None)
 CANDLE = HistoricalCandle(
     symbol="BTC/USD",
@@ -92,6 +94,25 @@ def row(start: datetime, state: State, **changes: Any) -> SeriesRow:
     return SeriesRow(replace(CANDLE, timestamp=start, **changes), state, True)
 
 
+def desk() -> Desk:
+    """A thousand pairs of which one needs attention: another is worked on, and a run that failed was done again."""
+    now, day = NOW.replace(second=56), timedelta(days=1)
+    behind = datetime(2025, 11, 24, 9, 34, tzinfo=UTC)
+    return Desk(
+        now,
+        [
+            *(PairFacts(f"P{number}/USD", known_to=now) for number in range(998)),
+            *(PairFacts(symbol, known_to=behind) for symbol in ("ETH/USD", "SOL/USD")),
+        ],
+        [FeedFacts(1, "feed", now - day, now, heard_at=now, trades_per_second=41.5)],
+        [WorkerFacts("worker", now - day, now)],
+        runs=[
+            RunFacts(1, "audit", "failed", now - HOUR, is_answered=True),
+            RunFacts(2, "gap_fill", "running", now, "SOL/USD", is_held=True),
+        ],
+    )
+
+
 def replies_shown() -> list[str]:
     """Make every message of the documentation with the code that makes them."""
     asked = request_of(EXAMPLES[0])
@@ -124,6 +145,7 @@ def replies_shown() -> list[str]:
         ),
         replies.candles_message("update", TOPIC, [row(NOW, State.CLOSED, **later)]),
         replies.trades_message("update", Topic("trades", "BTC/USD"), [trade]),
+        replies.desk_update(desk(), "…"),
         replies.feed_state("live", NOW.replace(minute=0)),
         replies.feed_state("silent", NOW.replace(second=56)),
         replies.slow(1001),

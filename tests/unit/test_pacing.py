@@ -23,6 +23,7 @@ from krakendata.kraken.pacing import (
     answer,
     block,
     blocked,
+    budget,
     refuse,
     reserve,
 )
@@ -277,3 +278,25 @@ def test_a_block_told_from_elsewhere_never_ends_an_own_one() -> None:
     paces, wait = block([Pace(blocked_until=1100.0), Pace(blocked_until=1010.0)], 1000.0, 60.0)
     assert [pace.blocked_until for pace in paces] == [1100.0, 1060.0]
     assert wait == 100.0
+
+
+# --- what is told of it ------------------------------------------------------------------------------------
+
+
+def test_calls_and_refusals_are_counted_and_waiting_and_answers_are_not() -> None:
+    paces, now = [Pace()], 1000.0
+    for _ in range(3):
+        paces, _ = reserve(paces, now, [1.0])
+    paces, _ = answer(blocked(paces, now)[0], now)
+    paces, _ = refuse(paces, now, None)
+    # On its way when the block began: the same refusal.
+    paces, _ = refuse(paces, now + 1, None)
+    assert (paces[0].calls, paces[0].refusals) == (3, 1)
+
+
+def test_a_budget_says_how_long_a_call_would_wait_and_takes_nothing() -> None:
+    (pace,), _ = reserve([Pace()], 1000.0, [2.0])
+    assert budget(pace, 1000.5, 2.0) == (1, 0, 2.0, 1.5, 0.0)
+    (refused,), _ = refuse([pace], 1000.5, 30.0)
+    assert budget(refused, 1000.5, 2.0) == (1, 1, 2.0 * WIDER, 30.0, 30.0)
+    assert budget(Pace(), 1000.0, 0.0) == (0, 0, 0.0, 0.0, 0.0)

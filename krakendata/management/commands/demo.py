@@ -28,7 +28,7 @@ from krakendata.kraken.rest import KrakenRest
 from krakendata.management.children import celery_command, child_processes, manage_command
 from krakendata.management.command import INTERRUPTED, database_arguments
 from krakendata.models import Pair, SyncRun
-from krakendata.replay.demo_market import ARCHIVES_AGE, LIMITS, DemoMarket
+from krakendata.replay.demo_market import ARCHIVES_AGE, LIMITS, NEWCOMERS, DemoMarket
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
 
@@ -150,7 +150,10 @@ class Command(BaseCommand):
             await track_pairs(database_arguments(), list(MARKET_PAIRS))
 
         asyncio.run(track_all())
-        self.tell(f"Tracking its pairs (manage.py track): {', '.join(MARKET_PAIRS)}.")
+        self.tell(
+            f"Tracking its pairs (manage.py track): {', '.join(MARKET_PAIRS)}. "
+            f"{NEWCOMERS.symbol} is left to you: in the admin, under Track a pair."
+        )
 
     def serve(self, port: int) -> None:
         with listening_socket(port) as listener:

@@ -4,13 +4,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from krakendata.errors import NotListed
 from krakendata.ingest.backfill import PARALLEL_PAIRS
-from krakendata.ingest.pair_list import refresh_pairs, track_pairs
-from krakendata.management.command import FAILED, MISUSED, DeedCommand, database_arguments, utc_moment
+from krakendata.management.command import FAILED, MISUSED, DeedCommand, utc_moment
 from krakendata.management.commands.backfill import Command as Backfill
-from krakendata.management.exchange import open_exchange
 from krakendata.management.queueing import QueueAway, backfill_command, has_worker, queue_backfills
+from krakendata.management.tracking import track
 from krakendata.storage.pairs import TrackedPair
 
 
@@ -63,13 +61,7 @@ class Command(DeedCommand):
             raise CommandError(
                 "--candles-only collects from now on: without --since and --now.", returncode=MISUSED
             )
-        try:
-            return await track_pairs(database_arguments(), names, since, candles_only=candles_only)
-        except NotListed:
-            # Listed since we last asked, perhaps; only the exchange's own list can say no.
-            async with open_exchange() as rest:
-                await refresh_pairs(database_arguments(), rest)
-            return await track_pairs(database_arguments(), names, since, candles_only=candles_only)
+        return await track(names, since, candles_only=candles_only)
 
     async def _backfill(self, pairs: list[TrackedPair]) -> None:
         for since in dict.fromkeys(pair.since for pair in pairs):

@@ -7,12 +7,6 @@
         return;
     }
     const { symbol, interval, history, socket } = place.dataset;
-    // Seconds; the last one goes on for ever.
-    const RETRY_AFTER = [1, 2, 5, 10, 30];
-    // A subscription that is refused will be refused again, unless somebody logs in or the pair appears.
-    const REFUSED_RETRY_AFTER = 30;
-    const NOT_LOGGED_IN = 4401;
-    const NOT_ALLOWED = 4403;
     const MAX_DECIMALS = 10;
     const INCOMPLETE_AFTER = 10;
 
@@ -139,58 +133,16 @@
 
     // --- the socket ---
 
-    let tries = 0;
-    let feedState = "connecting";
-
     const say = (sentence) => {
         message.textContent = sentence;
         message.hidden = !sentence;
     };
 
     const showState = (state) => {
-        const [text, kind] = {
-            connecting: ["connecting", "quiet"],
-            live: ["live", "good"],
-            silent: ["feed silent", "bad"],
-            away: ["disconnected", "bad"],
-        }[state];
-        feedState = state;
+        const [text, kind] = krakendata.feedStates[state];
         states.feed.textContent = text;
         states.feed.className = `kd-chip kd-${kind}`;
-        place.dataset.feed = feedState;
-    };
-
-    const hear = (line, text) => {
-        const told = JSON.parse(text);
-        if (told.channel === "candles") {
-            tries = 0;
-            take(told);
-        } else if (told.type === "feed") {
-            showState(told.state);
-        } else if (told.error) {
-            say(told.error);
-            // The database was away: subscribe again, on a new line, later and later.
-            if (told.success === false && told.error.includes("Try again")) {
-                line.close();
-            }
-        }
-    };
-
-    const connect = () => {
-        const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-        const line = new WebSocket(`${scheme}//${location.host}${socket}`);
-        line.onopen = () => {
-            const params = { channel: "candles", symbol: [symbol], interval, history: +history };
-            line.send(JSON.stringify({ method: "subscribe", params }));
-        };
-        line.onmessage = (event) => hear(line, event.data);
-        line.onclose = (event) => {
-            showState("away");
-            const isRefused = [NOT_LOGGED_IN, NOT_ALLOWED].includes(event.code);
-            const wait = isRefused ? REFUSED_RETRY_AFTER : RETRY_AFTER[Math.min(tries, RETRY_AFTER.length - 1)];
-            tries += 1;
-            setTimeout(connect, wait * 1000);
-        };
+        place.dataset.feed = state;
     };
 
     // unfold changes between light and dark by a class of the page.
@@ -200,5 +152,5 @@
         drawAll();
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
 
-    connect();
+    krakendata.followCandles({ socket, symbol, interval, history, take, showState, say });
 })();

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-STATEMENT_FILES = ("queries.sql", "reads.sql")
+STATEMENT_FILES = ("queries.sql", "reads.sql", "desk.sql", "metrics.sql")
 
 
 @cache
@@ -31,5 +31,5 @@ def statements_by_name(text: str) -> dict[str, str]:
 
 
 def query(name: str) -> str:
-    """Return the statement under the banner `-- name: <name>` of either file; KeyError if there is none."""
+    """Return the statement under the banner `-- name: <name>` of any of the files; KeyError if there is none."""
     return _queries()[name]

@@ -183,13 +183,16 @@ SELECT record_trade_check(%(symbol)s, %(last_id)s, %(checked_ns)s)
 SELECT forget_answered_ids(%(symbol)s, %(first_id)s, %(last_id)s)
 
 -- name: count_rejects
-INSERT INTO reject_counts AS c (run_id, source, reason, count) VALUES (%(run)s, %(source)s, %(reason)s, %(count)s)
-ON CONFLICT (run_id, source, reason) DO UPDATE SET count = c.count + excluded.count
+INSERT INTO reject_counts AS c (run_id, source, reason, count, kept)
+VALUES (%(run)s, %(source)s, %(reason)s, %(count)s, least(%(count)s, %(most)s))
+ON CONFLICT (run_id, source, reason) DO UPDATE SET count = c.count + excluded.count,
+    kept = c.kept + greatest(least(excluded.count, %(most)s - c.count), 0)
 RETURNING count
 
 -- name: keep_reject
-INSERT INTO rejected_records (run_id, source, place, line, symbol, reason, detail, raw)
-VALUES (%(run)s, %(source)s, %(place)s, %(line)s, %(symbol)s, %(reason)s, %(detail)s, %(raw)s)
+INSERT INTO rejected_records (run_id, source, place, line, symbol, reason, detail, raw, trade_id, layout, interval_minutes, follows)
+VALUES (%(run)s, %(source)s, %(place)s, %(line)s, %(symbol)s, %(reason)s, %(detail)s, %(raw)s, %(trade_id)s, %(layout)s,
+        %(interval_minutes)s, %(follows)s)
 
 -- name: start_run
 INSERT INTO sync_runs (kind, parameters, total, unit) VALUES (%(kind)s, %(parameters)s, %(total)s, %(unit)s) RETURNING id
@@ -219,6 +222,18 @@ WHERE id = %(run)s
 
 -- name: finish_run
 UPDATE sync_runs SET state = %(state)s, error = %(error)s, finished_at = now(), updated_at = now() WHERE id = %(run)s
+
+-- name: ask_run_to_stop
+-- The worker that is at it looks here; of one that waits for its turn nobody goes on.
+UPDATE sync_runs SET parameters = parameters || jsonb_build_object('stopped_by', %(who)s::text)
+WHERE id = %(run)s AND state <> 'done' AND parameters ->> 'by' = 'worker' AND NOT parameters ? 'stopped_by' RETURNING kind
+
+-- name: let_run_go_on
+UPDATE sync_runs SET parameters = parameters - 'stopped_by'
+WHERE id = %(run)s AND state NOT IN ('running', 'done') RETURNING kind, parameters
+
+-- name: runs_asked_to_stop
+SELECT id FROM sync_runs WHERE id = ANY (%(runs)s) AND parameters ? 'stopped_by'
 
 -- name: imported_versions
 SELECT path, version, symbol FROM import_files WHERE done
@@ -309,8 +324,8 @@ WHERE (pairs.key, pairs.altname, pairs.wsname, pairs.base, pairs.quote, pairs.st
        NULL::text, excluded.price_decimals, excluded.volume_decimals)
 
 -- name: unfinished_backfills
--- By pair, its newest backfill by a worker where that was cut off or failed for a time, and the pair was not untracked
--- since; and of tracked pairs that have
+-- By pair, its newest backfill by a worker where that was cut off or failed for a time, and neither was the pair untracked
+-- since nor did somebody stop it; and of tracked pairs that have
 -- none like it those whose history nobody has fetched to its end.
 WITH newest AS (
     SELECT DISTINCT ON (parameters ->> 'symbol') parameters ->> 'symbol' AS symbol, id, state, parameters, updated_at
@@ -320,7 +335,7 @@ WITH newest AS (
 SELECT symbol, (parameters ->> 'since')::timestamptz, (parameters ->> 'until')::timestamptz,
        coalesce((parameters ->> 'newest_first')::boolean, true), id
 FROM newest
-WHERE NOT parameters ? 'untracked'
+WHERE NOT parameters ?| ARRAY['untracked', 'stopped_by']
   AND (state IN ('interrupted', 'stopped')
        OR state = 'failed' AND NOT parameters ? 'permanent' AND updated_at < %(forgotten)s)
 UNION ALL
@@ -334,7 +349,7 @@ WHERE p.tracked AND NOT p.candles_only AND p.status NOT IN ('delisted', 'renamed
 ORDER BY 1
 
 -- name: newest_worker_backfill
-SELECT id, state, parameters ? 'untracked' FROM sync_runs
+SELECT id, state, parameters ?| ARRAY['untracked', 'stopped_by'] FROM sync_runs
 WHERE kind = 'backfill' AND parameters ->> 'by' = 'worker' AND parameters ->> 'symbol' = %(symbol)s
 ORDER BY id DESC LIMIT 1
 
@@ -424,3 +439,57 @@ INSERT INTO feed_sessions (run_id, name) VALUES (%(run)s, %(name)s) RETURNING id
 UPDATE feed_sessions SET alive_at = now(), run_id = %(run)s, heard_at = %(heard_at)s, symbols = %(symbols)s, statistics = %(statistics)s,
     ended_at = CASE WHEN %(is_end)s THEN now() END
 WHERE id = %(session)s
+
+-- name: newest_reject
+SELECT coalesce(max(id), 0) FROM rejected_records
+
+-- name: count_waiting_rejects
+-- How many wait, by the counts of their runs; NULL where those cannot tell.
+SELECT CASE WHEN %(ids)s::bigint[] IS NOT NULL THEN cardinality(%(ids)s::bigint[])
+            WHEN %(symbol)s::text IS NULL THEN (
+                SELECT coalesce(sum(kept - replayed - dismissed), 0)::bigint FROM reject_counts
+                WHERE (%(run)s::bigint IS NULL OR run_id = %(run)s) AND (%(source)s::text IS NULL OR source = %(source)s)
+                  AND (%(reason)s::text IS NULL OR reason = %(reason)s)) END
+
+-- name: waiting_rejects
+-- With the newest correction of each, the oldest record first.
+SELECT r.id, r.source, r.place, r.line, r.symbol, r.trade_id, r.layout, r.interval_minutes, r.follows, r.raw, d.corrected
+FROM rejected_records r
+LEFT JOIN LATERAL (
+    SELECT corrected FROM reject_decisions WHERE record_id = r.id AND action = 'corrected' ORDER BY id DESC LIMIT 1) d ON true
+WHERE r.state = 'quarantined' AND r.id > %(after)s AND r.id <= %(upto)s
+  AND (%(ids)s::bigint[] IS NULL OR r.id = ANY (%(ids)s)) AND (%(run)s::bigint IS NULL OR r.run_id = %(run)s)
+  AND (%(source)s::text IS NULL OR r.source = %(source)s) AND (%(reason)s::text IS NULL OR r.reason = %(reason)s)
+  AND (%(symbol)s::text IS NULL OR r.symbol = %(symbol)s)
+ORDER BY r.id LIMIT %(limit)s
+
+-- name: dismiss_rejects
+INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
+SELECT id, 'dismissed', %(by)s::text, %(why)s::text, %(run)s::bigint FROM settle_rejects(%(ids)s::bigint[], 'dismissed') AS id
+RETURNING record_id
+
+-- name: correct_reject
+INSERT INTO reject_decisions (record_id, action, decided_by, why, corrected, run_id)
+SELECT id, 'corrected', %(by)s::text, %(why)s::text, %(corrected)s::text, %(run)s::bigint FROM rejected_records
+WHERE id = %(id)s AND state = 'quarantined' FOR UPDATE
+RETURNING record_id
+
+-- name: record_replays
+INSERT INTO reject_decisions (record_id, action, decided_by, why, outcome, trade_id, run_id)
+SELECT id, 'replayed', %(by)s::text, %(why)s::text, n.outcome, n.trade_id, %(run)s::bigint
+FROM settle_rejects(%(ids)s::bigint[], 'replayed') AS id
+JOIN unnest(%(ids)s::bigint[], %(outcomes)s::text[], %(trade_ids)s::bigint[]) AS n (record_id, outcome, trade_id) ON n.record_id = id
+RETURNING record_id
+
+-- name: record_refusals
+INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
+SELECT record_id, 'refused', %(by)s::text, why, %(run)s::bigint FROM unnest(%(ids)s::bigint[], %(whys)s::text[]) AS n (record_id, why)
+
+-- name: lock_archive_rejects
+SELECT lock_archive_rejects(%(symbol)s, %(ids)s::bigint[], %(first)s, %(last)s)
+
+-- name: insert_archive_row
+SELECT new_id, outcome FROM insert_archive_row(%(record)s, %(symbol)s, %(ns)s, %(price)s, %(volume)s, %(side)s, %(order_type)s)
+
+-- name: listed_symbols
+SELECT symbol FROM pairs

@@ -238,6 +238,13 @@ WHERE symbol = %(symbol)s AND first_start < ns_timestamp(%(end_ns)s)
 UNION ALL
 SELECT 3, last_id, checked_ns, NULL, NULL, NULL, NULL FROM trade_checks WHERE symbol = %(symbol)s
 
+-- name: ledgers_around
+-- The same of several symbols, and of each answer which it is: the statement above, of asked.symbol.
+SELECT asked.symbol, a.answer, around.*
+FROM unnest(%(symbols)s::text[]) AS asked (symbol)
+CROSS JOIN LATERAL ({ledger}) AS around (kind, first_id, last_id, first_ns, last_ns, first_start, last_start)
+LEFT JOIN answered_ids a ON around.kind = 1 AND a.symbol = asked.symbol AND a.first_id = around.first_id
+
 -- name: answered_ids
 SELECT first_id, last_id FROM answered_ids WHERE symbol = %(symbol)s
 

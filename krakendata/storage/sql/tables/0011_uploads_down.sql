@@ -1,0 +1,2 @@
+DROP INDEX sync_runs_imported, sync_runs_backfilled;
+DROP TABLE uploads;

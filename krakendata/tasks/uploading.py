@@ -1,0 +1,122 @@
+"""What becomes of uploads: whole ones are looked at, old halves taken away, and imported ones followed to their end."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from celery import Task, shared_task
+from django.db.models.functions import Now
+
+from krakendata.errors import ImportFileError
+from krakendata.ingest.upload_check import CheckStopped, UploadFindings
+from krakendata.ingest.upload_check import check_upload as look_at
+from krakendata.ingest.upload_files import UploadFolder
+from krakendata.management.command import database_arguments
+from krakendata.models import SyncRun, Upload
+from krakendata.models.uploads import imports_of, outcome_of
+from krakendata.options import upload_folder, upload_limits
+from krakendata.storage.ledger import read_lines
+from krakendata.storage.queries import read_pairs
+from krakendata.storage.sessions import connect
+from krakendata.tasks.running import Share, run_share
+from krakendata.tasks.stopping import is_stopping
+from krakendata.types import Symbols
+from krakendata.uploads import HALF_KEPT, WHOLE_KEPT
+
+logger = logging.getLogger(__name__)
+
+State = Upload.State
+
+# Half a check is of no use to anybody: one that takes longer than a share goes on to its end, unless the worker ends.
+GRACE_SECONDS = timedelta(hours=1).total_seconds()
+
+KEPT_FOR = {
+    State.RECEIVING: HALF_KEPT,
+    State.CHECKING: WHOLE_KEPT,
+    State.READY: WHOLE_KEPT,
+    State.FAILED: WHOLE_KEPT,
+}
+
+
+@shared_task(name="krakendata.tasks.check_upload", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+def check_upload(self: Task, number: int) -> None:
+    """Look at an upload whose bytes are all there: then it is ready to be imported, or refused with a sentence."""
+    upload = Upload.objects.filter(pk=number, state=State.CHECKING).first()
+    if upload is None:
+        return
+    folder = upload_folder()
+    if folder is None or not folder.has(upload.file):
+        problem = "The worker does not find it: UPLOAD_DIR has to be one folder for the web server and every worker."
+        _settle(upload, State.CHECKING, problem=problem)
+        return
+    path = folder.file(upload.file)
+    if path.stat().st_size != upload.size:
+        _refuse(folder, upload, f"{upload.name} has another size on the disk than was sent; upload it again.")
+        return
+
+    async def deed(share: Share) -> UploadFindings:
+        return await _look(path, upload.symbol)
+
+    try:
+        findings = run_share(self, deed, GRACE_SECONDS)
+    except ImportFileError as error:
+        _refuse(folder, upload, str(error).replace(str(path), upload.name))
+        return
+    except CheckStopped:
+        self.apply_async(args=[number])
+        return
+    if findings is not None:
+        _settle(upload, State.READY, findings=findings.as_json(path, upload.name))
+
+
+def tidy_uploads(now: datetime) -> None:
+    """Follow imported uploads to their end, and take away what nobody came back for. `now` is aware UTC."""
+    folder = upload_folder()
+    if folder is None:
+        return
+    importing = {str(folder.file(each.file)): each for each in Upload.objects.filter(state=State.IMPORTING)}
+    runs = imports_of(importing)
+    for path, upload in importing.items():
+        _follow(folder, upload, runs.get(path), now)
+    for state, kept in KEPT_FOR.items():
+        for upload in Upload.objects.filter(state=state, updated_at__lt=now - kept):
+            folder.remove(upload.file)
+            days = kept // timedelta(days=1)
+            _settle(
+                upload, State.DISCARDED, problem=f"Nobody came back to it for {days} d, so it was taken away."
+            )
+            logger.info("discarded upload id=%d state=%s", upload.pk, state)
+
+
+def _follow(folder: UploadFolder, upload: Upload, run: SyncRun | None, now: datetime) -> None:
+    # An older one was ordered before this one.
+    if run is None or run.started_at < upload.updated_at:
+        if upload.updated_at < now - HALF_KEPT:
+            _settle(upload, State.READY, problem="No worker has taken it for a day: order its import again.")
+    elif outcome_of(run) == State.DONE:
+        folder.remove(upload.file)
+        _settle(upload, State.DONE, problem=run.error.replace(str(folder.file(upload.file)), upload.name))
+    elif outcome_of(run) == State.FAILED:
+        problem = run.error or f"{run.parameters['stopped_by']} stopped its import."
+        _settle(upload, State.FAILED, problem=problem)
+
+
+def _refuse(folder: UploadFolder, upload: Upload, problem: str) -> None:
+    folder.remove(upload.file)
+    _settle(upload, State.REFUSED, problem=problem)
+
+
+def _settle(upload: Upload, state: Upload.State, **facts: object) -> None:
+    """Write down what became of it, unless something else did meanwhile."""
+    facts = {"problem": "", **facts}
+    Upload.objects.filter(pk=upload.pk, state=upload.state).update(state=state, updated_at=Now(), **facts)
+
+
+async def _look(path: Path, symbol: str | None) -> UploadFindings:
+    async with connect(database_arguments()) as connection:
+        symbols, lines = Symbols(await read_pairs(connection)), await read_lines(connection)
+    most = upload_limits().unpacked_bytes
+    return await asyncio.to_thread(
+        look_at, path, symbols, symbol, lines, datetime.now(UTC), most, is_stopping
+    )
