@@ -144,6 +144,15 @@ class Feed:
                 self._remove(socket, subscription)
             return heard
 
+    async def has_told(self, ns: int) -> None:
+        """Return when everything that happened by `ns` is among the frames of those who hear it."""
+        while True:
+            async with self._turn:
+                # Nobody waits for a moment from which the clock was set back.
+                if self._told_ns >= min(ns, self._exchange.clock.ns):
+                    return
+            await asyncio.sleep(LOOK_SECONDS)
+
     @property
     def _heard(self) -> set[str]:
         """The symbols that somebody hears of."""

@@ -229,8 +229,11 @@ class _Socket:
             time_in,
             self._exchange.clock.now,
         )
+        answered_ns = self._exchange.clock.ns
         match request.get("method"):
             case "ping":
+                # Its time tells the client that no older trade is under way.
+                await self._feed.has_told(answered_ns)
                 self.tell(answering.pong())
             case "subscribe" | "unsubscribe" as method:
                 try:

@@ -253,6 +253,28 @@ async def test_a_ping_is_answered_and_silence_is_filled_with_heartbeats(
     assert await socket.hear() == {"channel": "heartbeat"}
 
 
+async def test_an_answer_to_a_ping_comes_behind_the_trades_of_its_time(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads its time as "nothing older is under way" would otherwise call a busy minute quiet."""
+    exchange = an_exchange()
+    socket = await opened(exchange)
+    await socket.subscribe("trade", "BTC/USD")
+    between = exchange.between
+
+    async def slow(history: Any, *times: int) -> Any:
+        await asyncio.sleep(0.3)
+        return await between(history, *times)
+
+    monkeypatch.setattr(exchange, "between", slow)
+    exchange.clock.advance(20 * MINUTE)
+    await socket.ask("ping")
+    heard: list[dict[str, Any]] = []
+    while (frame := await socket.hear()).get("method") != "pong":
+        heard += frame.get("data", [])
+    assert told(heard) == trades_between(BITCOIN, NOW, exchange.clock.now)
+
+
 async def test_who_subscribes_to_nothing_is_closed(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "IDLE_SECONDS", 0.1)
     socket = await opened(an_exchange())

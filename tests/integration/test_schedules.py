@@ -53,7 +53,7 @@ def test_every_entry_is_told_in_words(log_in: LogIn) -> None:
     found = body(log_in(VIEWER))
     assert all(name in found for name in TIMETABLE)
     for words in ("every minute", "every 5 minutes", "daily at 00:07 UTC", "daily at 04:37 UTC"):
-        assert f"<td>{words}</td>" in found
+        assert f'<td data-title="Runs">{words}</td>' in found
 
 
 def test_the_next_run_is_told(log_in: LogIn) -> None:
