@@ -30,12 +30,13 @@ ERROR_CHARACTERS = 200
 
 
 class Urgency(IntEnum):
-    """The order of the lines: what stops everything, what went wrong, what is missing, what is late."""
+    """The order of the lines: what stops everything, went wrong, is missing, waits for a decision, is late."""
 
     STOPPED = 0
     FAILED = 1
     MISSING = 2
-    LATE = 3
+    UNDECIDED = 3
+    LATE = 4
 
 
 class Deed(StrEnum):
@@ -50,17 +51,25 @@ class Deed(StrEnum):
     FORGET_WORKER = "forget_worker"
 
 
+class Place(StrEnum):
+    """Where one click leads, if the matter is not done by one."""
+
+    REJECTS = "rejects"
+
+
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """What to do: by one click (`deed` of `target`, "" meaning all; `label` on the button), or `command` in a shell.
 
-    A process that does not run cannot be started from a page: then there is the command alone.
+    What has to be looked at first has a `place` instead of a deed. A process that does not run cannot be started from
+    a page: then there is the command alone.
     """
 
     command: str
     deed: Deed | None = None
     target: str = ""
     label: str = ""
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +234,7 @@ class Desk:
     runs: Sequence[RunFacts] = ()
     upkeep: Sequence[UpkeepFacts] = ()
     tables: Sequence[TableFacts] = ()
+    waiting_rejects: int = 0
 
     @property
     def tracked(self) -> list[PairFacts]:
@@ -266,7 +276,7 @@ def attention_lines(desk: Desk) -> list[Line]:
     """What needs attention, the most urgent first; each line has its remedy. Nothing of it is told twice."""
     lines = [
         *_beat_lines(desk), *_worker_lines(desk), *_feed_lines(desk),
-        *_run_lines(desk), *_pair_lines(desk), *_upkeep_lines(desk),
+        *_run_lines(desk), *_pair_lines(desk), *_reject_lines(desk), *_upkeep_lines(desk),
     ]  # fmt: skip
     return sorted(lines, key=lambda line: line.urgency)
 
@@ -401,6 +411,16 @@ def _with_error(line: Line, pair: PairFacts) -> Line:
 
 def _fill(pair: PairFacts) -> Remedy:
     return Remedy(f"manage.py fill_gaps {pair.symbol}", Deed.FILL_GAPS, pair.symbol, "Fill gaps")
+
+
+def _reject_lines(desk: Desk) -> list[Line]:
+    count = desk.waiting_rejects
+    if not count:
+        return []
+    what = "1 waits" if count == 1 else f"{count:,} wait"
+    sentence = f"{what} to be corrected and replayed, or dismissed."
+    remedy = Remedy("manage.py replay_rejects --by NAME", label="Look at them", place=Place.REJECTS)
+    return [Line(Urgency.UNDECIDED, "Rejected records", sentence, remedy)]
 
 
 def _upkeep_lines(desk: Desk) -> list[Line]:

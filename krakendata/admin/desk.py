@@ -24,6 +24,7 @@ from krakendata.attention import (
     FeedFacts,
     Line,
     PairFacts,
+    Place,
     RunFacts,
     TableFacts,
     attention_lines,
@@ -43,6 +44,9 @@ PERMISSIONS: Mapping[Deed, str] = {
     Deed.FORGET_FEED: "krakendata.forget_worker",
     Deed.FORGET_WORKER: "krakendata.forget_worker",
 }
+
+# Where the remedies lead that are not done by one click.
+PLACES: Mapping[Place, str] = {Place.REJECTS: "admin:krakendata_rejectedrecord_changelist"}
 
 # The pairs that are furthest behind, and the largest tables: what fits beside the rest. All pairs are one click away.
 PAIRS_SHOWN, TABLES_SHOWN, RUNS_SHOWN = 20, 12, 8
@@ -185,8 +189,10 @@ def address_name(deed: Deed) -> str:
 
 
 def _address(line: Line, may: frozenset[Deed]) -> str:
-    """Where a line's button leads; "" without one."""
-    deed = line.remedy.deed
+    """Where a line's button or link leads; "" without one."""
+    deed, place = line.remedy.deed, line.remedy.place
+    if place is not None:
+        return reverse(PLACES[place])
     return reverse(f"admin:{address_name(deed)}") if deed is not None and deed in may else ""
 
 

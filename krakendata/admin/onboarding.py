@@ -20,7 +20,7 @@ from krakendata.admin.onboarding_progress import progress
 from krakendata.admin.onboarding_start import ANSWER_SECONDS, MAY_TRACK, StartForm, listed_pair, told
 from krakendata.admin.pages import Column, Table, link, page_for, show
 from krakendata.admin.pair_names import listed_symbols
-from krakendata.admin.wording import NOTHING, chip, number
+from krakendata.admin.wording import NOTHING, chip, counted
 from krakendata.errors import KrakenDataError, UnknownSymbol
 from krakendata.ingest.pair_list import refresh_pairs
 from krakendata.management.command import database_arguments
@@ -148,7 +148,7 @@ def _fetch_list(request: HttpRequest) -> HttpResponse:
             return (await refresh_pairs(database_arguments(), rest)).listed
 
     try:
-        messages.success(request, f"The exchange lists {number(async_to_sync(fetch)())} pairs.")
+        messages.success(request, f"The exchange lists {counted(async_to_sync(fetch)(), 'pair', 'pairs')}.")
     except (KrakenDataError, TimeoutError) as error:
         why = str(error) or f"It has not answered within {ANSWER_SECONDS:.0f} seconds."
         messages.error(request, f"The exchange's list was not to be had. {why}")

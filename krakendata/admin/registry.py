@@ -21,7 +21,7 @@ from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.remedies import remedy_pages
 from krakendata.admin.status import sync_status
-from krakendata.admin.wording import NOTHING, chip, minute, number, second, size
+from krakendata.admin.wording import NOTHING, chip, counted, minute, number, second, size
 from krakendata.management.queueing import QueueAway, queue_backfills
 from krakendata.models import ImportFile, Pair, RetentionLine, SyncStatus
 from krakendata.models.ledger import Kind
@@ -86,7 +86,9 @@ class PairAdmin(ReadOnlyAdmin):
     @admin.action(description="Track no more (what was collected stays)", permissions=["track"])
     def untrack(self, request: HttpRequest, pairs: QuerySet[Pair]) -> None:
         count = pairs.filter(tracked=True).update(tracked=False, tracked_since=None, candles_only=False)
-        self.message_user(request, f"{number(count)} pairs are tracked no more. What was collected stays.")
+        self.message_user(
+            request, f"{counted(count, 'pair is', 'pairs are')} tracked no more. What was collected stays."
+        )
 
     def _track(self, request: HttpRequest, pairs: QuerySet[Pair], since: datetime | None) -> None:
         gone = list(pairs.filter(status__in=GONE).values_list("symbol", flat=True))
@@ -100,16 +102,14 @@ class PairAdmin(ReadOnlyAdmin):
         transaction.on_commit(lambda: self._queue(request, tracked))
 
     def _queue(self, request: HttpRequest, tracked: list[TrackedPair]) -> None:
-        count = number(len(tracked))
+        tracking = f"{counted(len(tracked), 'pair is', 'pairs are')} tracked."
         try:
             queue_backfills(tracked)
         except QueueAway as away:
-            sentence = f"{count} pairs are tracked. {away} The schedule fetches their past once it does."
+            sentence = f"{tracking} {away} The schedule fetches their past once it does."
             self.message_user(request, sentence, messages.WARNING)
         else:
-            self.message_user(
-                request, f"{count} pairs are tracked. A worker fetches their past, the newest trades first."
-            )
+            self.message_user(request, f"{tracking} A worker fetches the past, the newest trades first.")
 
     @admin.display(description="Status", ordering="status")
     def shown_status(self, pair: Pair) -> SafeString:

@@ -20,7 +20,7 @@ from unfold.widgets import (
 
 from krakendata.admin.pages import show
 from krakendata.admin.readonly import ReadOnlyAdmin
-from krakendata.admin.wording import NOTHING, ago, chip, minute
+from krakendata.admin.wording import NOTHING, ago, chip, counted, minute
 from krakendata.api.tokens import PREFIX, SCOPES, digest_of, new_token
 from krakendata.models import ApiToken
 
@@ -120,7 +120,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         for each in revoked:
             ApiToken.objects.filter(pk=each.pk).update(revoked_at=timezone.now())
             self.log_change(request, each, "Revoked.")
-        self.message_user(request, f"{len(revoked)} tokens are revoked.")
+        self.message_user(request, f"{counted(len(revoked), 'token is', 'tokens are')} revoked.")
 
     @admin.display(description="Token")
     def token(self, made: ApiToken) -> str:

@@ -76,6 +76,11 @@ def size(count: int) -> str:
     return f"{value:.1f} {UNITS[-1]}"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Give a count with its words: 1 pair is, 2 pairs are."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def amount(count: int, unit: str) -> str:
     """Give a count of `unit`, bytes as sizes."""
     return size(count) if unit == "bytes" else f"{count:,} {unit}"

@@ -22,6 +22,10 @@ READ_SECONDS = 3.0
 # Sizes are estimates that change with the next VACUUM.
 TABLES_SECONDS = 60.0
 
+# The state that the page shows, and the sentence behind it.
+DATABASE_AWAY = ("database away", "The database does not answer.")
+NOT_READ = ("not read", "The facts cannot be read; the server's log says why.")
+
 Read = Callable[[Sequence[TableFacts] | None], Desk]
 Render = Callable[[Desk, frozenset[Deed]], str]
 
@@ -67,9 +71,7 @@ class DeskBoard:
                 if not self._is_away:
                     logger.warning("cannot read the desk error=%r", str(error), exc_info=not is_away)
                 self._is_away = True
-                self._put(
-                    desk_away("The database does not answer." if is_away else "The facts cannot be read.")
-                )
+                self._put(desk_away(*(DATABASE_AWAY if is_away else NOT_READ)))
             await asyncio.sleep(READ_SECONDS)
 
     def _read_facts(self) -> Desk:

@@ -89,9 +89,9 @@ def desk_update(desk: Desk, html: str) -> str:
     return encoded({"channel": DESK, "type": "update", "data": data, "html": plain})
 
 
-def desk_away(sentence: str) -> str:
-    """The desk cannot be read; it is tried on."""
-    return encoded({"channel": DESK, "type": "away", "error": sentence})
+def desk_away(state: str, sentence: str) -> str:
+    """The desk cannot be read; it is tried on. `state` says it in two words."""
+    return encoded({"channel": DESK, "type": "away", "state": state, "error": sentence})
 
 
 def slow(lost: int) -> str:

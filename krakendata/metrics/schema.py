@@ -72,7 +72,7 @@ METRICS = (
     ),
     Metric("krakendata_pair_failing", "gauge", ("symbol",), "1 where the last try to collect failed."),
     # Feeds.
-    Metric("krakendata_feeds", "gauge", (), "Feeds that said within half a minute that they live."),
+    Metric("krakendata_feeds", "gauge", (), "Feeds that said within 15 seconds that they live."),
     Metric("krakendata_feed_connected", "gauge", ("feed",), "1 where it is connected to the exchange."),
     Metric("krakendata_feed_pairs", "gauge", ("feed",), "Pairs that it listens to."),
     Metric(

@@ -19,6 +19,7 @@ from krakendata.replay.sample_archive import (
     TRADES_ZIP,
     SampleFile,
     period_to,
+    write_mistyped_archive,
     write_sample_archive,
 )
 from krakendata.types import EPOCH, HistoricalCandle, Trade, moment_of, ns_of
@@ -39,15 +40,30 @@ LIMITS = Limits(per_pair=10.0, per_address=20.0)
 NEWCOMERS = MarketPair("SOL/USD", "SOLUSD", Decimal("140"), 2, 1.5, 8, 6.0)
 
 
+# Its archived trades lack some hours, and nobody tracks it: a hole that stays until somebody mends it by hand.
+TORN = MarketPair("LINK/USD", "LINKUSD", Decimal("13"), 5, 20, 8, 1.5)
+HOLE_AFTER = timedelta(days=3, hours=8)
+HOLE = timedelta(hours=9)
+
+# Its day of trades lies beside the archives, to be uploaded; somebody typed letters into it.
+UPLOADED = MarketPair("ADA/USD", "ADAUSD", Decimal("0.45"), 6, 900, 8, 2.0)
+UPLOADED_TIME = timedelta(days=1)
+MISTYPED_ROWS = 3
+
+# The last of an archive's pairs has trades without ids, in which a hole would not be seen.
+*_NUMBERED, _UNNUMBERED = MARKET_PAIRS.values()
+ARCHIVED = (*_NUMBERED, TORN, _UNNUMBERED)
+
+
 class DemoMarket:
-    """The pairs of `MARKET_PAIRS`, whose archives end at the aware `until`."""
+    """The pairs of `ARCHIVED`, whose archives end at the aware `until`, and two more that the exchange lists."""
 
     def __init__(self, until: datetime) -> None:
         self._until = until
         self._period = period = period_to(until)
         self._histories = {
-            symbol: GeneratedHistory(pair, period.listed_at(pair), SEED, activity=ACTIVITY)
-            for symbol, pair in MARKET_PAIRS.items()
+            pair.symbol: GeneratedHistory(pair, period.listed_at(pair), SEED, activity=ACTIVITY)
+            for pair in (*ARCHIVED, NEWCOMERS, UPLOADED)
         }
 
     @classmethod
@@ -64,7 +80,8 @@ class DemoMarket:
     async def minutes(self) -> Mapping[str, Sequence[HistoricalCandle]]:
         """What the archives have of each pair before its trades begin there."""
         made = {}
-        for symbol, history in self._histories.items():
+        for symbol in (pair.symbol for pair in ARCHIVED):
+            history = self._histories[symbol]
             bars = await history.bars(1, history.listed_ns, ns_of(self._period.trades_start))
             made[symbol] = [_candle(symbol, bar) for bar in bars]
             # Making them takes seconds: whoever presses Ctrl-C is heard here.
@@ -76,27 +93,45 @@ class DemoMarket:
     ) -> list[SampleFile]:
         """Write both archives, of two months of candles (`minutes`, where there are no trades) and a week of trades."""
 
-        def trading(pair: MarketPair, start: datetime, seed: int) -> _Trading:
-            return _Trading(self._histories[pair.symbol], minutes[pair.symbol])
+        hole = self._period.trades_start + HOLE_AFTER
 
-        return write_sample_archive(directory, SEED, self._until, market_of=trading)
+        def trading(pair: MarketPair, start: datetime, seed: int) -> _Trading:
+            history = self._histories[pair.symbol]
+            return _Trading(history, minutes[pair.symbol], (hole, hole + HOLE) if pair is TORN else None)
+
+        return write_sample_archive(directory, SEED, self._until, ARCHIVED, market_of=trading)
+
+    def write_upload(self, archive: Path) -> SampleFile:
+        """Write the zip of `UPLOADED`'s trades up to `until`, `MISTYPED_ROWS` of them mistyped."""
+        start = self._until - UPLOADED_TIME
+        trades = self._histories[UPLOADED.symbol].trades(ns_of(start), ns_of(self._until))
+        return write_mistyped_archive(archive, UPLOADED, trades, self._until, MISTYPED_ROWS)
 
     def exchange(self) -> ReplayExchange:
         """An exchange that has traded all of it, and trades on."""
-        newcomers = GeneratedHistory(NEWCOMERS, self._period.listed_at(NEWCOMERS), SEED, activity=ACTIVITY)
-        return ReplayExchange([*self._histories.values(), newcomers], limits=LIMITS)
+        return ReplayExchange(list(self._histories.values()), limits=LIMITS)
 
 
 class _Trading:
-    """A history told once, from its beginning on."""
+    """A history told once, from its beginning on, but for the trades of a hole."""
 
-    def __init__(self, history: GeneratedHistory, minutes: Sequence[HistoricalCandle]) -> None:
+    def __init__(
+        self,
+        history: GeneratedHistory,
+        minutes: Sequence[HistoricalCandle],
+        hole: tuple[datetime, datetime] | None,
+    ) -> None:
         self._history = history
         self._minutes = minutes
+        self._hole = hole
         self._told = EPOCH
 
     def trades(self, until: datetime) -> list[Trade]:
-        return self._history.trades(ns_of(self._next(until)), ns_of(until))
+        trades = self._history.trades(ns_of(self._next(until)), ns_of(until))
+        if self._hole is None:
+            return trades
+        first, end = map(ns_of, self._hole)
+        return [trade for trade in trades if not first <= trade.ns < end]
 
     def candles(self, until: datetime) -> Sequence[HistoricalCandle]:
         first, end = (

@@ -102,6 +102,28 @@ def write_sample_archive(
         ]
 
 
+def write_mistyped_archive(
+    archive: Path, pair: MarketPair, trades: Sequence[Trade], moment: datetime, mistyped: int
+) -> SampleFile:
+    """Write a zip of one pair's trades in schema D, replacing what is there, and tell what is in it.
+
+    In `mistyped` rows, evenly strewn, the price's zeros are the letter O: what was meant is seen at once. The
+    archive's member is dated the aware `moment`.
+    """
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".sample-") as work:
+        with _CsvFile(Path(work) / f"{pair.altname}.csv", header=SCHEMA_D_HEADER) as file:
+            spoiled = {len(trades) * (place + 1) // (mistyped + 1) for place in range(mistyped)}
+            for place, trade in enumerate(trades):
+                time, price, *rest = _fields_d(trade)
+                file.write(
+                    [time, price.replace("0", "O"), *rest] if place in spoiled else [time, price, *rest]
+                )
+            file.bad_rows = len(spoiled)
+        (written,) = _pack(archive, TRADES_FOLDER, [file], moment)
+    return written
+
+
 def period_to(until: datetime, months: int = MONTHS, trade_days: int = TRADE_DAYS) -> Period:
     """The period of archives that end at the aware `until`, which is cut to its minute."""
     until = until.astimezone(UTC).replace(second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""The facts of the operator's desk, in five statements, and the few things that a click there changes at once.
+"""The facts of the operator's desk, in six statements, and the few things that a click there changes at once.
 
 `cursor` is any DB-API cursor of psycopg, Django's included: the page and the live socket both read synchronously.
 """
@@ -64,6 +64,7 @@ def read_desk(
         runs=read_run_facts(cursor),
         upkeep=[UpkeepFacts(*row) for row in _rows(cursor, f"desk_upkeep_{edition.upkeep}")],
         tables=_read_tables(cursor, edition) if tables is None else tables,
+        waiting_rejects=_rows(cursor, "desk_waiting_rejects")[0][0],
     )
 
 

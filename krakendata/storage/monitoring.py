@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection, errors
 
+from krakendata.attention import FEED_SILENT_AFTER
 from krakendata.storage.editions import Edition
 from krakendata.storage.sessions import read_edition
 from krakendata.storage.sql import query
@@ -16,8 +17,6 @@ from krakendata.types import INTERVALS
 
 Connection = AsyncConnection[Any]
 
-# A feed writes every two seconds that it lives; one that was silent for so long is gone, or has lost the database.
-FEED_GONE_SECONDS = 30.0
 # More than anybody runs: what is reported stays bounded whatever names feeds are given.
 MOST_FEEDS = 32
 
@@ -89,7 +88,7 @@ class DatabaseReading:
 async def read_database(connection: Connection) -> DatabaseReading:
     """Read it; StorageRefused where the database is not migrated."""
     edition = await read_edition(connection)
-    feeds = {"gone_seconds": FEED_GONE_SECONDS, "most": MOST_FEEDS}
+    feeds = {"gone_seconds": FEED_SILENT_AFTER.total_seconds(), "most": MOST_FEEDS}
     (span,) = await _rows(connection, "folded_span")
     marks = await _rows(connection, f"watermarks_{edition.rollups}", {"relations": list(ROLLUPS)})
     return DatabaseReading(

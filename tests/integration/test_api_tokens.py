@@ -78,7 +78,7 @@ def test_a_revoked_token_stays_in_the_list(keeper: Client) -> None:
     make_token(name="the charts")
     (made,) = ApiToken.objects.all()
     page = keeper.post(reverse(LIST), {"action": "revoke", "_selected_action": [made.pk]}, follow=True)
-    assert "1 tokens are revoked." in page.content.decode()
+    assert "1 token is revoked." in page.content.decode()
     made.refresh_from_db()
     assert made.revoked_at is not None
     assert "revoked" in keeper.get(reverse(LIST)).content.decode()

@@ -28,6 +28,7 @@ from krakendata.models import (
     AnsweredIds,
     FeedSession,
     Pair,
+    RejectCount,
     SyncRun,
     SyncStatus,
     Trade,
@@ -197,6 +198,18 @@ def test_each_chip_leads_to_the_list_that_it_counts(operator: Client) -> None:
     for text, symbols in zip(lists, wanted, strict=True):
         assert set(re.findall(r"[A-D]{3}/USD", text)) == symbols
     assert f"Run {run.pk}" in lists[3]
+
+
+def test_rejected_records_that_wait_are_told_with_the_way_to_them(operator: Client) -> None:
+    run = fail()
+    RejectCount.objects.create(
+        run=run, source="import", reason="price", count=9, kept=7, replayed=1, dismissed=2
+    )
+    text = page(operator)
+    assert "4 wait to be corrected and replayed, or dismissed." in text
+    assert f'href="{reverse("admin:krakendata_rejectedrecord_changelist")}">Look at them</a>' in text
+    RejectCount.objects.update(dismissed=6)
+    assert "Rejected records</strong>" not in page(operator)
 
 
 def test_a_list_of_pairs_is_narrowed_by_a_name(operator: Client) -> None:

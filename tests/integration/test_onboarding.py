@@ -118,7 +118,7 @@ class TestSearch:
         assert "Fetch the list" in body(operator)
         exchange.list_pair("ETH/USD")
         page = confirm(operator, list="fetch")
-        assert "The exchange lists 1 pairs." in page
+        assert "The exchange lists 1 pair." in page
         assert "Fetch the list" not in page
 
     def test_a_search_is_a_handful_of_queries(self, listing: ListingExchange, operator: Client) -> None:

@@ -335,7 +335,7 @@ class TestAdmin:
         self, listing: ListingExchange, operator: Client, queue: redis.Redis
     ) -> None:
         page = act(operator, "track", "BTC/USD", "ETH/USD")
-        assert "2 pairs are tracked. A worker fetches their past" in page
+        assert "2 pairs are tracked. A worker fetches the past" in page
         assert queued(queue) == [
             ("krakendata.tasks.backfill", ["BTC/USD", None]),
             ("krakendata.tasks.backfill", ["ETH/USD", None]),
@@ -364,7 +364,7 @@ class TestAdmin:
         self, listing: ListingExchange, operator: Client, queue: redis.Redis
     ) -> None:
         act(operator, "track", "BTC/USD")
-        assert "1 pairs are tracked no more" in act(operator, "untrack", "BTC/USD", "ETH/USD")
+        assert "1 pair is tracked no more" in act(operator, "untrack", "BTC/USD", "ETH/USD")
         assert not Pair.objects.filter(tracked=True).exists()
 
     def test_who_may_only_look_tracks_nothing(

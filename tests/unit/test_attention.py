@@ -20,6 +20,7 @@ from krakendata.attention import (
     FeedFacts,
     Line,
     PairFacts,
+    Place,
     RunFacts,
     TableFacts,
     UpkeepFacts,
@@ -238,6 +239,21 @@ def test_upkeep_is_late_when_it_was_missed_four_times_or_once_by_failing(
     assert upkeep.is_late(NOW) is is_late
 
 
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        (1, "1 waits to be corrected and replayed, or dismissed."),
+        (1_234, "1,234 wait to be corrected and replayed, or dismissed."),
+    ],
+)
+def test_rejected_records_that_wait_are_told_in_one_line_that_leads_to_them(
+    count: int, sentence: str
+) -> None:
+    line = line_of(desk(waiting_rejects=count))
+    assert (line.subject, line.sentence, line.urgency) == ("Rejected records", sentence, Urgency.UNDECIDED)
+    assert (line.remedy.deed, line.remedy.place) == (None, Place.REJECTS)
+
+
 def test_compression_saves_a_part_of_what_was_there() -> None:
     assert TableFacts("trades", 1, 50, before=1000, after=60).saved == 0.94
     assert TableFacts("trades", 1, 50).saved is None
@@ -270,6 +286,7 @@ desks = st.builds(
     st.none() | st.builds(BeatFacts, st.none() | moments, st.just(timedelta(minutes=1))),
     st.lists(runs, max_size=30),
     st.lists(upkeeps, max_size=9),
+    waiting_rejects=st.integers(0, 3),
 )
 
 
@@ -280,14 +297,14 @@ def test_every_line_has_its_remedy_and_the_most_urgent_come_first(found: Desk) -
     for line in lines:
         assert line.remedy.command
         assert line.sentence.endswith((".", "no")) or ": " in line.sentence
-        assert (line.remedy.deed is None) == (line.subject == "Workers")
-        assert bool(line.remedy.label) == (line.remedy.deed is not None)
+        assert (line.remedy.deed is None) == (line.subject in ("Workers", "Rejected records"))
+        assert bool(line.remedy.label) == (line.remedy.deed is not None or line.remedy.place is not None)
 
 
 @given(desks)
 def test_the_list_is_short_whatever_went_wrong(found: Desk) -> None:
-    # Workers, feeds, runs; pairs behind, torn, failing: so many of each and what stands for the rest; two single lines.
-    assert len(attention_lines(found)) <= 6 * (MOST_LINES + 1) + 2
+    # Workers, feeds, runs; pairs behind, torn, failing: of each so many and one for the rest; three single lines.
+    assert len(attention_lines(found)) <= 6 * (MOST_LINES + 1) + 3
 
 
 @given(desks)

@@ -99,7 +99,8 @@ async def test_a_database_that_is_away_is_told_and_the_next_reading_goes_well() 
     board.follow(outbox, NONE)
     facts.readings.release()
     message = await told(outbox)
-    assert (message["type"], message["error"]) == ("away", "The database does not answer.")
+    assert (message["type"], message["state"]) == ("away", "database away")
+    assert message["error"] == "The database does not answer."
     facts.error = None
     facts.readings.release()
     assert (await told(outbox))["type"] == "update"
@@ -112,7 +113,7 @@ async def test_a_defect_is_told_without_its_words_and_ends_nothing() -> None:
     facts.error = RuntimeError("a defect")
     board.follow(outbox, NONE)
     facts.readings.release(2)
-    assert [(await told(outbox))["error"] for _ in range(2)] == ["The facts cannot be read."] * 2
+    assert [(await told(outbox))["state"] for _ in range(2)] == ["not read"] * 2
     leave(board, facts, outbox)
 
 

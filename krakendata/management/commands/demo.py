@@ -28,7 +28,7 @@ from krakendata.kraken.rest import KrakenRest
 from krakendata.management.children import celery_command, child_processes, manage_command
 from krakendata.management.command import INTERRUPTED, database_arguments
 from krakendata.models import Pair, SyncRun
-from krakendata.replay.demo_market import ARCHIVES_AGE, LIMITS, NEWCOMERS, DemoMarket
+from krakendata.replay.demo_market import ARCHIVES_AGE, LIMITS, NEWCOMERS, TORN, UPLOADED, DemoMarket
 from krakendata.replay.market import MARKET_PAIRS
 from krakendata.replay.server import ReplayServer
 
@@ -64,8 +64,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, port: int, directory: Path, **options: Any) -> None:
         archives = directory.absolute()
         logs = archives.parent / "logs"
+        upload = archives.parent / "demo-upload" / f"Kraken_Trades_{UPLOADED.altname}.zip"
         try:
             self.prepare(archives)
+            self.write_upload(archives, upload)
             with self.exchange(archives, port and EXCHANGE_PORT) as exchange:
                 self.track(exchange.rest_url)
                 self.tell(
@@ -113,6 +115,19 @@ class Command(BaseCommand):
             f"  {len(files)} files with {rows:,} rows, {bad} of them bad so that you see rejects."
         )
 
+    def write_upload(self, archives: Path, upload: Path) -> None:
+        if not upload.exists():
+            self.market(archives).write_upload(upload)
+        self.tell(f"An archive to upload in the admin, with typing errors to mend, is {upload}.")
+
+    def market(self, archives: Path) -> DemoMarket:
+        """The market of the archives."""
+        if not DemoMarket.is_written(archives):
+            raise CommandError(
+                f"The archives of this demo's market are gone from {archives}. Begin anew with make clean."
+            )
+        return DemoMarket.of_archives(archives)
+
     def import_archives(self, archives: Path) -> None:
         self.tell(f"Importing it (manage.py import_csv {archives}).")
         call_command("import_csv", archives, stdout=self.stdout)
@@ -130,11 +145,7 @@ class Command(BaseCommand):
     @contextmanager
     def exchange(self, archives: Path, port: int) -> Iterator[ReplayServer]:
         """Let the market of the archives go on behind an address of its own."""
-        if not DemoMarket.is_written(archives):
-            raise CommandError(
-                f"The archives of this demo's market are gone from {archives}. Begin anew with make clean."
-            )
-        exchange = DemoMarket.of_archives(archives).exchange()
+        exchange = self.market(archives).exchange()
         with ReplayServer(exchange, HOST, free_port(port)).in_thread() as server:
             self.tell(f"An exchange that trades on is at {server.rest_url} (KRAKEN_REST_URL).")
             yield server
@@ -152,7 +163,7 @@ class Command(BaseCommand):
         asyncio.run(track_all())
         self.tell(
             f"Tracking its pairs (manage.py track): {', '.join(MARKET_PAIRS)}. "
-            f"{NEWCOMERS.symbol} is left to you: in the admin, under Track a pair."
+            f"{NEWCOMERS.symbol} is left to you, in the admin under Track a pair, and so is the hole in {TORN.symbol}."
         )
 
     def serve(self, port: int) -> None:

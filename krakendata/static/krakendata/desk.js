@@ -76,7 +76,7 @@
             show(told);
             showState("live", "good");
         } else if (told.channel === "desk" && told.type === "away") {
-            showState("database away", "bad", told.error);
+            showState(told.state, "bad", told.error);
         } else if (told.error) {
             message.textContent = told.error;
             // The database was away, or a permission: subscribe again, on a new line, later and later.

@@ -52,6 +52,10 @@ SELECT id, kind, state, updated_at, coalesce(parameters ->> 'symbol', ''), error
        done, total, started_at
 FROM chosen r ORDER BY id DESC
 
+-- name: desk_waiting_rejects
+-- By the counts of the runs whose records wait, which have an index of their own.
+SELECT coalesce(sum(kept - replayed - dismissed), 0)::bigint FROM reject_counts WHERE kept > replayed + dismissed
+
 -- name: desk_services
 -- The edition, with the server's time; the newest session of each feed that was there within a week; the workers. A feed of an
 -- earlier release does not say how fast it is.
