@@ -48,7 +48,7 @@ def onboard(request: HttpRequest) -> HttpResponse:
     """Show the page; a POST tracks the pair, or fetches the exchange's list where there is none."""
     if request.method == "POST":
         return _fetch_list(request) if "list" in request.POST else _confirm(request)
-    asked = request.GET.get("q", "").strip()
+    asked = request.GET.get("q", "").replace("\0", "").strip()
     found = find_pairs(asked) if asked else []
     symbol = request.GET.get("symbol", "")
     pair = listed_pair(symbol) if symbol else None

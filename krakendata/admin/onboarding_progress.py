@@ -15,6 +15,7 @@ from django.utils import timezone
 from krakendata.admin.browse import KRAKEN_OPENED
 from krakendata.admin.onboarding_start import told
 from krakendata.admin.pages import page_of, show
+from krakendata.admin.pair_names import pair_called
 from krakendata.admin.runs import progress_of
 from krakendata.admin.wording import chip, minute, number
 from krakendata.gaps import Coverage, Stretch, coverage_of
@@ -34,7 +35,7 @@ class Step(NamedTuple):
 @page_of(Pair)
 def progress(request: HttpRequest) -> HttpResponse:
     """Show how far a tracked pair is, from nothing to proven; the page asks for itself again until it is there."""
-    pair = Pair.objects.filter(symbol=request.GET.get("symbol", "")).first()
+    pair = pair_called(request.GET.get("symbol", ""))
     if pair is None:
         raise Http404("The exchange lists no such pair.")
     run = backfill_of(pair)

@@ -10,6 +10,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from krakendata.admin.browse import KRAKEN_OPENED, MomentField
+from krakendata.admin.pair_names import pair_called
 from krakendata.admin.wording import minute
 from krakendata.models import Pair
 from krakendata.types import GONE
@@ -58,7 +59,7 @@ class StartForm(forms.Form):
 
 def listed_pair(name: str) -> Pair:
     """The pair that is called so; one that is gone is not to be tracked."""
-    pair = Pair.objects.filter(symbol=name).first()
+    pair = pair_called(name)
     if pair is None or pair.status in GONE:
         raise Http404(f"The exchange lists no pair {name}.")
     return pair

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -46,3 +48,32 @@ def test_every_one_of_them_answers(client: Client) -> None:
     }
     # 403: not even a superuser adds rows that only deeds write. 405: it wants to be posted to.
     assert {name: status for name, status in answers.items() if status not in (200, 302, 403, 405)} == {}
+
+
+# What pages take, and what no text in PostgreSQL can hold.
+TAKEN = (
+    "symbol",
+    "q",
+    "pairs",
+    "interval",
+    "start",
+    "end",
+    "show",
+    "run",
+    "reason",
+    "source",
+    "before",
+    "newer",
+    "older",
+)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_none_of_them_breaks_on_a_character_that_the_database_cannot_hold(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("operator"))
+    client.raise_request_exception = False
+    SyncRun.objects.create(kind="import")
+    query = urlencode(dict.fromkeys(TAKEN, "BTC\0USD"))
+    pages = {page.name: page.path.partition("?")[0] for page in find_admin_pages().pages}
+    broken = {name: path for name, path in pages.items() if client.get(f"{path}?{query}").status_code >= 500}
+    assert broken == {}
