@@ -21,9 +21,13 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from config import env
 from krakendata.management.command import INTERRUPTED
+from krakendata.replay.demo_market import MISTYPED_ROWS, NEWCOMERS, TORN
+from tests.browser.test_admin_pages import browser as browser
+from tests.browser.test_admin_pages import note_troubles
 
 TUTORIAL = env.ROOT / "docs/tutorial.md"
 SECONDS_TO_END = 30
@@ -63,6 +67,10 @@ class Demo:
     @property
     def address(self) -> str:
         return self.found(r"The admin is at (http://\S+/) ")
+
+    @property
+    def upload(self) -> str:
+        return self.found(r"An archive to upload .*, is (\S+\.zip)\.$")
 
     @property
     def password(self) -> str:
@@ -233,6 +241,76 @@ def test_its_pairs_fill_up_to_proven_by_themselves(first: Demo, place: Place) ->
     assert runs.count("backfill") >= len(PAIRS)
     assert len(place.children("worker")) > len(PAIRS)
     assert len(place.children("beat")) == 1
+
+
+@pytest.fixture
+def page(first: Demo, browser: Browser) -> Iterator[Page]:
+    """The desk, as the newcomer sees it after the login; nothing goes wrong in the browser."""
+    troubles: list[str] = []
+    home = first.address.rstrip("/")
+    context = browser.new_context(base_url=home)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    opened = context.new_page()
+    note_troubles(opened, home, troubles)
+    opened.goto("/admin/")
+    opened.get_by_label("Username").fill("admin")
+    opened.get_by_label("Password").fill(first.password)
+    opened.get_by_role("button", name="Log in").click()
+    yield opened
+    context.close()
+    assert troubles == []
+
+
+def keep(page: Page, name: str) -> None:
+    """Leave a picture for people where the environment says so."""
+    if folder := os.environ.get("KEEP_PICTURES"):
+        page.screenshot(path=Path(folder, f"newcomer-{name}.png"), full_page=True)
+
+
+def test_a_newcomer_sees_the_hole_and_mends_it_by_a_click(page: Page) -> None:
+    line = page.locator(".kd-line", has_text=TORN.symbol)
+    expect(line).to_contain_text("It has 1 hole between the trades that are held.")
+    keep(page, "hole")
+    line.get_by_role("button", name="Fill gaps").click()
+    expect(page.get_by_text(f"A worker fills the gaps of {TORN.symbol}.")).to_be_visible()
+    expect(line).to_have_count(0, timeout=PATIENCE_SECONDS * 1000)
+    keep(page, "mended")
+    page.goto(f"/admin/krakendata/pair/status/?pair={TORN.symbol}")
+    expect(page.get_by_text("1 hole")).to_have_count(0)
+
+
+def test_a_newcomer_tracks_a_pair_until_it_is_proven(page: Page) -> None:
+    page.get_by_role("link", name="Track a pair").first.click()
+    page.get_by_label("Find a pair").fill("sol")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name=f"choose: {NEWCOMERS.symbol}").click()
+    page.get_by_role("button", name="See what it costs").click()
+    expect(page.get_by_text("An estimate.")).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
+    keep(page, "cost")
+    page.get_by_role("button", name=f"Track {NEWCOMERS.symbol}").click()
+    expect(page.get_by_text("UTC is proven, without a hole")).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
+    keep(page, "proven")
+
+
+def test_a_newcomer_uploads_an_archive_and_replays_what_was_mistyped(first: Demo, page: Page) -> None:
+    page.get_by_role("link", name="Upload", exact=False).first.click()
+    page.get_by_label("One of Kraken's archives", exact=False).set_input_files(first.upload)
+    page.get_by_role("button", name="Import it").click()
+    page.get_by_role("link", name="See what was rejected").click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(MISTYPED_ROWS)
+    keep(page, "rejected")
+    page.locator("#result_list tbody tr a").first.click()
+    price = page.get_by_label("price", exact=True)
+    price.fill(price.input_value().replace("O", "0"))
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("status")).to_contain_text("It can be true")
+    page.get_by_label("Why", exact=True).fill("The letter O was meant as a zero.")
+    page.get_by_role("button", name="Correct and replay").click()
+    expect(page.get_by_text("Its fields, as corrected")).to_be_visible()
+    while not page.locator(".kd-chip", has_text="replayed").count():
+        page.wait_for_timeout(1_000)
+        page.reload()
+    keep(page, "replayed")
 
 
 def test_the_tutorial_runs_as_it_is_written(first: Demo, place: Place) -> None:
