@@ -166,22 +166,28 @@ class RejectDeeds:
                 logger.exception("%s failed.", kind)
                 state, error = "failed", f"{type(failure).__name__}: {failure}"
             finally:
-                state, error = await asyncio.shield(_finish(deed, state, error))
+                state, error, away = await asyncio.shield(_finish(deed, kind, state, error))
+                transient = transient or away
         return RejectReport(
             run_id, state, after, last, progress.counts, deed.dismissed, deed.corrected,
             sorted(deed.busy), error, transient,
         )  # fmt: skip
 
 
-async def _finish(deed: "_Deed", state: str, error: str) -> tuple[str, str]:
-    """Show in every rollup what was written, and end the run, also where it was stopped or failed."""
-    counts = deed.progress.counts
+async def _finish(deed: "_Deed", kind: str, state: str, error: str) -> tuple[str, str, bool]:
+    """Show in every rollup what was written, and end the run, also where it was stopped or failed.
+
+    Gives the state, the error, and whether what failed here may go well another time.
+    """
+    is_away = False
     try:
-        if counts.stored or counts.folded:
+        # Also where this run wrote nothing: one before it may have been cut off between its last row and this.
+        if kind == REPLAY_KIND:
             async with deed.writers.connection() as connection:
                 await refresh_rollups(connection, await read_edition(connection), deed.clock())
     except KrakenDataError as failure:
         state, error = "failed", f"{error}\nThe rollups are not up to date: {failure}".strip()
+        is_away = failure.transient
     try:
         if state == "done":
             # Some that were counted were decided meanwhile, or had been refused before this run went on.
@@ -189,7 +195,7 @@ async def _finish(deed: "_Deed", state: str, error: str) -> tuple[str, str]:
         await deed.writers.finish_run(deed.run_id, state, error)
     except KrakenDataError as failure:
         state, error = "failed", error or str(failure)
-    return state, error
+    return state, error, is_away
 
 
 @dataclass(slots=True)
@@ -271,8 +277,8 @@ class _Replaying(_Work):
         if refusals:
             deed = self._deed
             async with deed.writers.connection() as connection, connection.transaction():
-                await record_refusals(connection, refusals, deed.by, deed.run_id)
-            deed.progress.counts += Counts(read=len(refusals), rejected=len(refusals))
+                waiting = await record_refusals(connection, refusals, deed.by, deed.run_id)
+            deed.progress.counts += Counts(read=waiting, rejected=waiting)
 
     def _judge(
         self, batch: Sequence[KeptReject]

@@ -144,17 +144,19 @@ async def record_replays(connection: Connection, replays: Replays, run_id: int |
 
 async def record_refusals(
     connection: Connection, refusals: Sequence[tuple[int, str]], by: str, run_id: int
-) -> None:
-    """Note why records, by their ids, were refused again; they go on waiting."""
+) -> int:
+    """Note why records, by their ids, were refused again; give how many of them go on waiting."""
     parameters = {
         "ids": [record_id for record_id, _ in refusals],
         "whys": [why for _, why in refusals],
         "by": by,
         "run": run_id,
     }
-    await connection.execute(query("record_refusals"), parameters)
-    counts = {"read": len(refusals), "stored": 0, "folded": 0, "duplicate": 0, "rejected": len(refusals)}
+    cursor = await connection.execute(query("record_refusals"), parameters)
+    ((waiting,),) = await cursor.fetchall()
+    counts = {"read": waiting, "stored": 0, "folded": 0, "duplicate": 0, "rejected": waiting}
     await connection.execute(query("advance_run"), {"run": run_id, "done": len(refusals)} | counts)
+    return int(waiting)
 
 
 async def note_dismissed(connection: Connection, count: int, run_id: int) -> None:

@@ -563,6 +563,74 @@ async def test_a_line_refused_by_two_imports_comes_in_once(store: Store, tmp_pat
     await assert_alike(store, spoiled, whole)
 
 
+@pytest.mark.parametrize("second_comes", ["before the replay", "after it"])
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+async def test_a_file_that_was_uploaded_twice_gives_its_refused_rows_once(
+    store: Store, tmp_path: Path, second_comes: str, order: str
+) -> None:
+    """Each upload has a name of its own; rows that are equal within a file are as many as the file has."""
+    spoiled, whole = new_symbols()
+    second = int((NOW - timedelta(hours=2)).timestamp())
+    lines = [f"{second},{price},1" for price in (100, 101, 101, 102, 101, 103)]
+    broken = [line.replace(",101,", ",1O1,") for line in lines]
+    await import_lines(store, tmp_path / "upload-1.csv", spoiled, broken)
+    if second_comes == "before the replay":
+        await import_lines(store, tmp_path / "upload-2.csv", spoiled, broken)
+    await import_lines(store, tmp_path / "whole.csv", whole, lines)
+    first = (
+        await deeds(store).replay(EVERYTHING, fields={"price": "101"}, why="a letter")
+        if second_comes == "after it"
+        else None
+    )
+    if first:
+        assert (first.counts.stored, first.counts.duplicate) == (3, 0)
+        await import_lines(store, tmp_path / "upload-2.csv", spoiled, broken)
+    ids = sorted(
+        await store.fetch("SELECT id FROM rejected_records WHERE state = 'quarantined'"),
+        reverse=order == "descending",
+    )
+    outcomes = []
+    for record_id in ids:
+        report = await deeds(store).replay(
+            Selection(ids=(record_id,)), fields={"price": "101"}, why="a letter"
+        )
+        outcomes.append((report.counts.stored, report.counts.duplicate))
+    assert sum(stored for stored, _ in outcomes) == (0 if first else 3)
+    assert sum(duplicate for _, duplicate in outcomes) == 3
+    if order == "ascending":
+        await assert_alike(store, spoiled, whole)
+    counts = await store.fetch(
+        "SELECT price, count(*) FROM trades WHERE symbol = %s GROUP BY price ORDER BY price", spoiled
+    )
+    assert counts == await store.fetch(
+        "SELECT price, count(*) FROM trades WHERE symbol = %s GROUP BY price ORDER BY price", whole
+    )
+
+
+async def test_a_line_of_unknown_place_that_was_refused_by_two_imports_comes_in_once(
+    store: Store, tmp_path: Path
+) -> None:
+    """As they were kept before anybody noted what such a row follows."""
+    spoiled, _ = new_symbols()
+    second = int((NOW - timedelta(hours=2)).timestamp())
+    path = tmp_path / "broken.csv"
+    await import_lines(store, path, spoiled, [f"{second},100,1", f"{second},0,1"])
+    await store.connection.execute("UPDATE import_files SET version = 'touched'")
+    await import_lines(store, path, spoiled, [f"{second},100,1", f"{second},0,1"])
+    await store.connection.execute("UPDATE rejected_records SET follows = NULL")
+    report = await deeds(store).replay(EVERYTHING, fields={"price": "101"}, why="a digit lost")
+    assert (report.counts.stored, report.counts.duplicate) == (1, 1)
+
+
+async def test_what_is_refused_again_for_the_same_reason_is_told_once(store: Store, tmp_path: Path) -> None:
+    spoiled, _ = new_symbols()
+    await refused(store, tmp_path, spoiled)
+    for _ in range(2):
+        report = await deeds(store).replay(EVERYTHING)
+        assert report.counts.rejected == 3
+    assert await store.fetch("SELECT count(*) FROM reject_decisions WHERE action = 'refused'") == [3]
+
+
 async def test_a_deed_stops_between_batches_and_goes_on_from_there(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

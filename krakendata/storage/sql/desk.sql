@@ -48,7 +48,11 @@ SELECT id, kind, state, updated_at, coalesce(parameters ->> 'symbol', ''), error
        EXISTS (SELECT FROM sync_runs later
                WHERE later.state IN ('done', 'running') AND later.kind = r.kind AND later.id > r.id
                  AND coalesce(later.parameters ->> 'symbol', '') = coalesce(r.parameters ->> 'symbol', '')
-                 AND later.parameters -> 'paths' IS NOT DISTINCT FROM r.parameters -> 'paths'),
+                 AND later.parameters -> 'paths' IS NOT DISTINCT FROM r.parameters -> 'paths'
+                 -- Of decisions and audits only one that was asked for the same: the rest is how, by whom, and how far it had come.
+                 AND (r.kind NOT IN ('replay_rejects', 'dismiss_rejects', 'audit')
+                      OR later.parameters - ARRAY['by', 'why', 'fields', 'after', 'upto']
+                         = r.parameters - ARRAY['by', 'why', 'fields', 'after', 'upto'])),
        done, total, started_at
 FROM chosen r ORDER BY id DESC
 

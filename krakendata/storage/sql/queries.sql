@@ -346,6 +346,11 @@ WHERE p.tracked AND NOT p.candles_only AND p.status NOT IN ('delisted', 'renamed
                   WHERE r.kind = 'backfill' AND r.state = 'done' AND r.parameters ->> 'symbol' = p.symbol
                     AND r.parameters ->> 'until' IS NULL
                     AND (r.parameters ->> 'since' IS NULL OR (r.parameters ->> 'since')::timestamptz <= p.tracked_since))
+  -- What somebody stopped stays so, whatever stretch of the pair was fetched since.
+  AND NOT coalesce((SELECT r.parameters ? 'stopped_by' FROM sync_runs r
+                    WHERE r.kind = 'backfill' AND r.parameters ->> 'by' = 'worker' AND r.parameters ->> 'symbol' = p.symbol
+                      AND r.parameters ->> 'until' IS NULL
+                    ORDER BY r.id DESC LIMIT 1), false)
 ORDER BY 1
 
 -- name: newest_worker_backfill
@@ -482,8 +487,19 @@ JOIN unnest(%(ids)s::bigint[], %(outcomes)s::text[], %(trade_ids)s::bigint[]) AS
 RETURNING record_id
 
 -- name: record_refusals
-INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
-SELECT record_id, 'refused', %(by)s::text, why, %(run)s::bigint FROM unnest(%(ids)s::bigint[], %(whys)s::text[]) AS n (record_id, why)
+-- Gives how many of them wait still. What was said of a record last is not said again: a replay that has to wait for its pair
+-- looks at all of them each time.
+WITH waiting AS MATERIALIZED (
+    SELECT n.record_id, n.why FROM unnest(%(ids)s::bigint[], %(whys)s::text[]) AS n (record_id, why)
+    JOIN rejected_records r ON r.id = n.record_id WHERE r.state = 'quarantined' ORDER BY n.record_id FOR KEY SHARE OF r
+), told AS (
+    INSERT INTO reject_decisions (record_id, action, decided_by, why, run_id)
+    SELECT w.record_id, 'refused', %(by)s::text, w.why, %(run)s::bigint FROM waiting w
+    WHERE (w.why, %(by)s::text) IS DISTINCT FROM (
+        SELECT ROW (d.why, d.decided_by) FROM reject_decisions d WHERE d.record_id = w.record_id AND d.action = 'refused'
+          AND d.id = (SELECT max(id) FROM reject_decisions last WHERE last.record_id = w.record_id))
+)
+SELECT count(*) FROM waiting
 
 -- name: lock_archive_rejects
 SELECT lock_archive_rejects(%(symbol)s, %(ids)s::bigint[], %(first)s, %(last)s)

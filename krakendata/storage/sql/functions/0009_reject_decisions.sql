@@ -61,10 +61,22 @@ DECLARE
     behind    bigint;
 BEGIN
     SELECT * INTO refused FROM rejected_records WHERE id = p_record;
+    -- Files overlap, and one is uploaded twice: of equal rows of a second there are as many as the file has that has most of them.
+    WITH let_in AS (
+        SELECT r.place, count(DISTINCT r.line) AS lines, min(d.trade_id) AS id
+        FROM rejected_records r JOIN reject_decisions d ON d.record_id = r.id AND d.action = 'replayed'
+        WHERE r.state = 'replayed' AND r.trade_id IS NULL AND r.raw = refused.raw AND r.symbol = p_symbol AND r.source = refused.source
+          AND d.trade_id BETWEEN lowest AND highest
+        GROUP BY r.place
+    )
+    SELECT id INTO new_id FROM let_in
+    WHERE place <> refused.place AND lines > coalesce((SELECT lines FROM let_in WHERE place = refused.place), 0)
+    ORDER BY lines DESC LIMIT 1;
     -- One line of one file is one row, however often an import refused it; and a minute is of one kind.
-    IF EXISTS (SELECT FROM rejected_records r
-               WHERE r.symbol = p_symbol AND r.follows = refused.follows AND r.place = refused.place AND r.line = refused.line
-                 AND r.raw = refused.raw AND r.state = 'replayed')
+    IF new_id IS NOT NULL
+       OR EXISTS (SELECT FROM rejected_records r
+                  WHERE r.symbol = p_symbol AND r.follows IS NOT DISTINCT FROM refused.follows AND r.place = refused.place
+                    AND r.line = refused.line AND r.raw = refused.raw AND r.state = 'replayed')
        OR EXISTS (SELECT FROM trade_runs r
                   WHERE r.symbol = p_symbol AND r.first_id > 0 AND ns_timestamp(r.first_ns) < in_minute + INTERVAL '1 minute'
                     AND ns_timestamp(r.last_ns) >= in_minute) THEN

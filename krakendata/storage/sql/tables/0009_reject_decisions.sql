@@ -12,6 +12,8 @@ COMMENT ON COLUMN rejected_records.follows IS
 -- What waits is found at once, however much was decided before it.
 CREATE INDEX rejected_records_waiting ON rejected_records (source, reason, id) WHERE state = 'quarantined';
 CREATE INDEX rejected_records_state ON rejected_records (state, id);
+-- By a hash, as a record may be long.
+CREATE INDEX rejected_records_replayed ON rejected_records USING hash (raw) WHERE state = 'replayed' AND trade_id IS NULL;
 CREATE INDEX rejected_records_follows ON rejected_records (symbol, follows) WHERE follows IS NOT NULL;
 
 ALTER TABLE reject_counts
