@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"
+# The groups' names. With our own in them: a project that we are installed into may have an "administrator" already, and
+# its members must not be given what ours may do.
+VIEWER, OPERATOR, ADMINISTRATOR = "krakendata viewer", "krakendata operator", "krakendata administrator"
 
 ABOUT = {
     VIEWER: "looks at everything that was collected and at what runs; can start, stop and change nothing",

@@ -104,8 +104,8 @@ def resume_backfills() -> None:
 def fill_gaps(self: Task, *symbols: str) -> None:
     """Fill the gaps of some pairs, or of every tracked one.
 
-    One look at the same pairs at a time on all machines, and the next minute's goes on after it. Two looks at one pair wait
-    for each other.
+    One look at the same pairs at a time on all machines, and the next minute's goes on after it. Two looks at one pair
+    wait for each other.
     """
 
     async def deed(share: Share) -> list[GapReport]:
