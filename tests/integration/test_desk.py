@@ -502,6 +502,25 @@ def test_a_failure_is_made_good_by_the_same_deed(later: dict[str, Any], answered
     assert run_of(run).is_answered is answered
 
 
+@pytest.mark.parametrize(
+    ("later", "answered"),
+    [
+        ({"run": 17, "by": "bob", "after": 9, "upto": 40}, True),
+        ({"ids": [9], "by": "ada"}, False),
+        ({"run": 18, "by": "ada"}, False),
+        ({"by": "ada"}, False),
+    ],
+)
+def test_a_failed_replay_is_made_good_by_one_of_the_same_records(
+    later: dict[str, Any], answered: bool
+) -> None:
+    run = fail(
+        "replay_rejects", parameters={"run": 17, "by": "ada", "fields": {}, "why": "", "after": 0, "upto": 30}
+    )
+    SyncRun.objects.create(kind="replay_rejects", state="done", parameters=later)
+    assert run_of(run).is_answered is answered
+
+
 def test_what_failed_days_ago_is_history() -> None:
     fail(finished_at=timezone.now() - timedelta(hours=25))
     assert read().failures == []

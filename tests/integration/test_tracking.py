@@ -300,6 +300,16 @@ class TestTrack:
         run("track", "ETH/USD")
         assert (unfinished(), is_over("ETH/USD", number)) == (["ETH/USD"], False)
 
+    def test_a_stretch_that_is_fetched_does_not_start_a_history_that_somebody_stopped(
+        self, listing: ListingExchange
+    ) -> None:
+        run("track", "ETH/USD")
+        number = begin_backfill("ETH/USD", state="stopped", stopped_by="ada")
+        begin_backfill("ETH/USD", state="done", since="2024-01-01T00:00:00Z", until="2024-01-08T00:00:00Z")
+        assert unfinished() == []
+        SyncRun.objects.filter(pk=number).update(parameters={"symbol": "ETH/USD", "by": "worker"})
+        assert unfinished() == ["ETH/USD"]
+
     def test_a_backfill_asked_for_by_name_goes_on_though_nobody_tracks_the_pair(
         self, listing: ListingExchange
     ) -> None:
