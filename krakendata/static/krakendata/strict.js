@@ -2,8 +2,8 @@
 //
 // Alpine makes functions of the texts in x-… attributes, which the policy forbids. This reads the few forms of
 // expression that unfold writes, and works them out itself: names, members, calls, operators, assignments, arrows,
-// if. Of the browser it offers what unfold's texts name and nothing else, so that markup that slipped into a page
-// could do little with it. Loaded before Alpine, after htmx.
+// if. Of the window it offers what unfold's texts name and nothing else; the page itself is within reach, so that this
+// is no defence against markup that slipped into a page. Loaded before Alpine, after htmx.
 "use strict";
 
 (() => {
@@ -34,8 +34,8 @@
     };
 
     const WORDS = { true: true, false: false, null: null, undefined: undefined };
-    // The ways from any value to a function made of text, or to what all values share.
-    const SHUT = new Set(["constructor", "__proto__", "prototype", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"]);
+    // The ways from any value to a function made of text, to what all values share, or to the window.
+    const SHUT = new Set(["ownerDocument", "defaultView", "view", "constructor", "__proto__", "prototype", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"]);
     const OPERATORS = [
         { "??": (a, b) => a() ?? b(), "||": (a, b) => a() || b() },
         { "&&": (a, b) => a() && b() },
