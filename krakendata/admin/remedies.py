@@ -16,7 +16,7 @@ from krakendata.attention import Deed
 from krakendata.errors import UnknownSymbol
 from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.management.run_orders import REPEATABLE, queue_again
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 from krakendata.storage.desk import forget_feed, forget_worker, read_runs_to_restart
 from krakendata.types import Symbols
 
@@ -42,9 +42,9 @@ def _page_of(what: Deed) -> Callable[..., HttpResponse]:
         try:
             messages.success(request, DEEDS[what](target))
         except QueueAway as away:
-            messages.error(request, f"{away} Nothing was changed.")
+            refuse_action(request, f"{away} Nothing was changed.")
         except Useless as useless:
-            messages.warning(request, str(useless))
+            refuse_action(request, str(useless))
         return redirect("admin:index")
 
     return remedy

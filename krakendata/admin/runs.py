@@ -25,7 +25,7 @@ from krakendata.management.queueing import QueueAway
 from krakendata.management.run_orders import may_be_resumed, may_be_stopped, resume_run, stop_run
 from krakendata.models import RejectCount, RejectedRecord, SyncRun
 from krakendata.pace import SILENT_AFTER
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 from krakendata.validation import Reason
 
 # More than these at a time, and the rest is in the list.
@@ -111,7 +111,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
     if may_be_stopped(run) and stop_run(pk, request.user.get_username()):
         messages.success(request, f"Run {pk} stops after what it is writing. Resume goes on from there.")
     else:
-        messages.warning(request, f"Run {pk} has ended, or is none that workers stop.")
+        refuse_action(request, f"Run {pk} has ended, or is none that workers stop.")
     return redirect("admin:krakendata_syncrun_change", pk)
 
 
@@ -121,12 +121,12 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(pk)
     describe_action(request, f"run {pk}: {run.kind} {_subject(run)}".rstrip(), "resume_run")
     if not may_be_resumed(run):
-        messages.warning(request, f"Run {pk} is none that can be resumed.")
+        refuse_action(request, f"Run {pk} is none that can be resumed.")
         return redirect("admin:krakendata_syncrun_change", pk)
     try:
         resume_run(run)
     except QueueAway as away:
-        messages.warning(request, f"{away} The schedule resumes backfills once it does.")
+        refuse_action(request, f"{away} The schedule resumes backfills once it does.")
     else:
         messages.success(request, "A worker goes on with it, in a run of its own.")
     return redirect("admin:krakendata_syncrun_changelist")
