@@ -127,6 +127,7 @@ def desk_context(desk: Desk, may: frozenset[Deed]) -> dict[str, Any]:
         "rate": _rate(desk),
         "lines": [(line, _subject(line), _address(line, may)) for line in lines],
         "is_new": not desk.tracked,
+        "is_whole": not desk.behind and not desk.with_holes,
         "services": Table(
             SERVICE_COLUMNS, _service_rows(desk), "No feed, worker or timetable has been here yet."
         ),
