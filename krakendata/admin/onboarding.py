@@ -74,7 +74,8 @@ def find_pairs(asked: str) -> list[Pair]:
     parts = Q(symbol__in=named)
     for name in ("symbol", "altname", "wsname", "key"):
         parts |= Q(**{f"{name}__icontains": asked})
-    found = list(Pair.objects.filter(parts)[: 10 * PAIRS_SHOWN])
+    # All of them, before any is left out: the exchange lists about a thousand, and what fits best may come last.
+    found = list(Pair.objects.filter(parts))
     start = asked.upper()
     found.sort(
         key=lambda pair: (

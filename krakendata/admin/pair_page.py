@@ -251,9 +251,14 @@ def _storage(statuses: dict[str, SyncStatus]) -> list[tuple[str, str]]:
         ("Trades collected", number(trades.collected) if trades else NOTHING),
         ("Trades still stored", number(trades.stored) if trades else NOTHING),
         ("Archive candles collected", number(candles.collected) if candles else NOTHING),
-        ("Trades are stored from", f"{minute(lines.get('trades'))} UTC"),
-        ("Minutes are stored from", f"{minute(lines.get('candles'))} UTC; before it, every longer candle"),
+        ("Trades are stored from", _stored_from(lines.get("trades"))),
+        ("Minutes are stored from", _stored_from(lines.get("candles"), "; before it, every longer candle")),
     ]
+
+
+def _stored_from(line: datetime | None, before: str = "") -> str:
+    """Where what is stored begins; without a line retention has dropped nothing yet."""
+    return "the first one: none was dropped" if line is None else f"{minute(line)} UTC{before}"
 
 
 def _runs(symbol: str, now: datetime) -> Table:

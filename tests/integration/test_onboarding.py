@@ -91,6 +91,17 @@ class TestSearch:
     def test_a_part_of_a_name_is_enough(self, listing: ListingExchange, asked: str, found: list[str]) -> None:
         assert [each.symbol for each in find_pairs(asked)] == found
 
+    def test_what_fits_best_comes_first_of_all_that_are_listed(
+        self, listing: ListingExchange, operator: Client
+    ) -> None:
+        names = {"base": "A", "quote": "USD", "status": "online", "price_decimals": 1, "volume_decimals": 8}
+        symbols = [*(f"A{n:03}/USD" for n in range(300)), "USDT/USD"]
+        Pair.objects.bulk_create(
+            Pair(symbol=each, key=each, altname=each.replace("/", ""), wsname=each, **names)
+            for each in symbols
+        )
+        assert find_pairs("usd")[0].symbol == "USDT/USD"
+
     def test_what_is_found_can_be_chosen(self, listing: ListingExchange, operator: Client) -> None:
         page = body(operator, q="xbtusd")
         assert f'href="{reverse(f"admin:{ONBOARD}")}?symbol=BTC%2FUSD"' in page
@@ -189,6 +200,14 @@ class TestCost:
     ) -> None:
         page = body(operator, symbol="BTC/USD", start="date", since=since)
         assert told in page
+        assert "Track BTC/USD from" not in page
+
+    @pytest.mark.parametrize("start", ["first", "year", "month"])
+    def test_a_day_that_would_be_left_out_is_pointed_out(
+        self, listing: ListingExchange, operator: Client, start: str
+    ) -> None:
+        page = body(operator, symbol="BTC/USD", start=start, since="2024-01-31")
+        assert "A day is filled in" in page
         assert "Track BTC/USD from" not in page
 
 
