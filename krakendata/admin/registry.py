@@ -21,7 +21,7 @@ from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.remedies import remedy_pages
 from krakendata.admin.status import sync_status
-from krakendata.admin.wording import NOTHING, chip, counted, minute, number, second, size
+from krakendata.admin.wording import NOTHING, chip, counted, minute, number, percent, second, size
 from krakendata.management.queueing import QueueAway, queue_backfills
 from krakendata.models import ImportFile, Pair, RetentionLine, SyncStatus
 from krakendata.models.ledger import Kind
@@ -152,7 +152,7 @@ class ImportFileAdmin(ReadOnlyAdmin):
     def progress(self, file: ImportFile) -> SafeString:
         if file.done:
             return chip("done", "good")
-        return chip(f"{file.next_offset / file.size:.0%}" if file.size else "started", "busy")
+        return chip(percent(file.next_offset / file.size) if file.size else "started", "busy")
 
     @admin.display(description="Size")
     def file_size(self, file: ImportFile) -> str:

@@ -20,7 +20,18 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from krakendata.admin import schedules
 from krakendata.admin.pages import Column, Table, deed, link, may_view, page_of, show
 from krakendata.admin.readonly import ReadOnlyAdmin
-from krakendata.admin.wording import NOTHING, ago, amount, chip, duration, number, numeric, second
+from krakendata.admin.wording import (
+    NOTHING,
+    ago,
+    amount,
+    chip,
+    counted,
+    duration,
+    number,
+    numeric,
+    percent,
+    second,
+)
 from krakendata.management.queueing import QueueAway
 from krakendata.management.run_orders import may_be_resumed, may_be_stopped, resume_run, stop_run
 from krakendata.models import RejectCount, RejectedRecord, SyncRun
@@ -71,10 +82,10 @@ def progress_of(run: SyncRun, may_stop: bool = False) -> dict[str, Any]:
         "subject": Truncator(_subject(run)).chars(SUBJECT_CHARACTERS),
         "stopped_by": run.parameters.get("stopped_by"),
         "state": state_of(run, now),
-        "percent": None if fraction is None else f"{fraction * 100:.1f}",
+        "percent": None if fraction is None else percent(fraction, 1).removesuffix("%"),
         "done": amount(run.done, run.unit),
         "total": None if run.total is None else amount(run.total, run.unit),
-        "read": number(run.read),
+        "read": counted(run.read, "row", "rows"),
         "outcomes": [(name, number(count)) for name, count in outcomes],
         "unaccounted": number(run.read - sum(count for _, count in outcomes)),
         "is_balanced": run.read == sum(count for _, count in outcomes),
@@ -272,7 +283,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Done")
     def percent(self, run: SyncRun) -> str:
-        return NOTHING if run.fraction is None else f"{run.fraction:.0%}"
+        return NOTHING if run.fraction is None else percent(run.fraction)
 
     @admin.display(description="Started (UTC)")
     def started(self, run: SyncRun) -> str:

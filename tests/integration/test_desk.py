@@ -176,6 +176,19 @@ def test_the_desk_says_whether_everything_tracked_is_whole() -> None:
     assert desk_context(read(), frozenset())["is_whole"] is False
 
 
+def test_one_pair_of_a_feed_is_one_and_a_run_is_done_once_it_is(operator: Client) -> None:
+    now = timezone.now()
+    run = SyncRun.objects.create(kind="live", done=999, total=1000)
+    FeedSession.objects.create(run=run, name="main", alive_at=now, heard_at=now, symbols=1)
+    desk = read()
+    feed = desk_context(desk, frozenset())["services"].cells[0]
+    assert str(feed[-1][1]).startswith("1 pair, ")
+    with held(run):
+        found = page(operator)
+    assert "99%" in found
+    assert "100%" not in found
+
+
 def test_a_thousand_pairs_take_no_more_queries_and_little_room(operator: Client) -> None:
     now = timezone.now()
     for n in range(1000):

@@ -20,6 +20,7 @@ from pytest_django.fixtures import Settings
 
 from krakendata.admin import onboarding_cost
 from krakendata.admin.onboarding import find_pairs
+from krakendata.backfill_cost import CallBudget, Keeping, NewestTrades, estimate_cost
 from krakendata.models import OperatorAction, Pair, SyncRun, SyncStatus, TradeRun
 from krakendata.types import ns_of
 from tests.fix_asset_pairs import ListingExchange
@@ -159,7 +160,7 @@ class TestCost:
         assert "about 86" in page
         assert "in about 86" in page
         assert "about 8 s" in page
-        assert "There were 5,000,000 trades in all." in page
+        assert "Trades in all: 5,000,000." in page
 
     def test_from_the_first_trade_on_the_newest_number_counts_them(
         self, listing: ListingExchange, operator: Client
@@ -169,6 +170,14 @@ class TestCost:
         assert "in about 5,000 calls" in page
         assert "as fast as the exchange answers" in page
         assert "The number of the newest trade, 5,000,000, counts them all" in page
+
+    def test_one_call_is_one_call(self) -> None:
+        newest = NewestTrades(count=1, span=timedelta(seconds=60), last_id=1)
+        now, budget, keeping = timezone.now(), CallBudget(1.0, 1.0), Keeping(None, None)
+        cost = estimate_cost(newest, now - timedelta(minutes=1), now, budget, keeping)
+        told = onboarding_cost.cost_facts(cost, keeping)
+        assert told[0][2] == "in about 1 call to the exchange"
+        assert "the newest 1 trade," in onboarding_cost.basis(newest, None, budget)
 
     def test_an_exchange_that_is_away_is_no_hindrance(
         self, listing: ListingExchange, operator: Client, settings: Settings
