@@ -70,13 +70,14 @@ def _missing(ledger: Ledger, now: datetime) -> list[str]:
     said = []
     before = islands[0].first_id - FIRST_TRADE_ID
     if before:
-        said.append(f"Before the first of them the exchange has {before:,} more that were not collected.")
+        were = "was" if before == 1 else "were"
+        said.append(f"Before the first of them the exchange has {before:,} more that {were} not collected.")
     else:
         said.append("The pair's very first trade is in: before it there is nothing to miss.")
     inside = [gap for gap in gaps_of(ledger, None, now) if gap.after is not None and gap.before is not None]
     said += [_gap(gap) for gap in inside[-GAPS_TOLD:]]
-    if len(inside) > GAPS_TOLD:
-        said.append(f"There are {len(inside) - GAPS_TOLD:,} older gaps.")
+    if older := len(inside[:-GAPS_TOLD]):
+        said.append(f"There are {older:,} older gaps." if older > 1 else "There is 1 older gap.")
     if not inside:
         said.append("Between the first and the last no id is missing.")
     return said

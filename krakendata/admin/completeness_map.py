@@ -5,8 +5,9 @@ The page is a frame; its script asks for cells, for what mending a stretch would
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -244,15 +245,23 @@ def map_start(request: HttpRequest) -> dict[str, Any]:
     describe_action(
         request, f"{', '.join(symbols)}: {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC", chosen
     )
-    try:
-        if chosen == "backfill":
-            queue_backfills_of(symbols, start, None if asked["end"] > end else end)
-        else:
-            queue_audit_of(symbols, start, end, BUCKETS_AUDITED)
-    except QueueAway as away:
-        raise Refusal(f"{away} Nothing was begun.", 503) from away
+    if chosen == "backfill":
+        until = None if asked["end"] > end else end
+        _queue_each([partial(queue_backfills_of, [symbol], start, until) for symbol in symbols])
+    else:
+        _queue_each([partial(queue_audit_of, symbols, start, end, BUCKETS_AUDITED)])
     some = symbols[0] if len(symbols) == 1 else f"{len(symbols)} pairs"
     return {"queued": symbols, "sentence": f"The {chosen} of {some} waits for a worker."}
+
+
+def _queue_each(orders: Sequence[Callable[[], None]]) -> None:
+    """Put all of them on the queue; Refusal says how many it took where it goes away in between."""
+    for taken, order in enumerate(orders):
+        try:
+            order()
+        except QueueAway as away:
+            begun = f"Only the first {taken} of {len(orders)} were queued." if taken else "Nothing was begun."
+            raise Refusal(f"{away} {begun}", 503) from away
 
 
 @page_of(SyncRun)

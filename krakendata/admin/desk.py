@@ -16,7 +16,18 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from krakendata.admin.pages import Column, Table, link
-from krakendata.admin.wording import NOTHING, ago, chip, duration, minute, number, numeric, size
+from krakendata.admin.wording import (
+    NOTHING,
+    ago,
+    chip,
+    counted,
+    duration,
+    minute,
+    number,
+    numeric,
+    percent,
+    size,
+)
 from krakendata.attention import (
     BeatFacts,
     Deed,
@@ -127,6 +138,7 @@ def desk_context(desk: Desk, may: frozenset[Deed]) -> dict[str, Any]:
         "rate": _rate(desk),
         "lines": [(line, _subject(line), _address(line, may)) for line in lines],
         "is_new": not desk.tracked,
+        "is_whole": not desk.behind and not desk.with_holes,
         "services": Table(
             SERVICE_COLUMNS, _service_rows(desk), "No feed, worker or timetable has been here yet."
         ),
@@ -239,7 +251,7 @@ def _feed_cells(feed: FeedFacts, now: datetime) -> list[object]:
     facts = f"since {minute(feed.started_at)}"
     if state == "live":
         facts = (
-            f"{number(feed.symbols)} pairs, {feed.trades_per_second:,.1f} trades/s, "
+            f"{counted(feed.symbols, 'pair', 'pairs')}, {feed.trades_per_second:,.1f} trades/s, "
             f"{feed.seconds_behind:,.1f} s to the database"
         )
     heard = feed.ended_at or (feed.heard_at if state == "deaf" else feed.alive_at) or feed.started_at
@@ -252,12 +264,12 @@ def _heard(moment: datetime, now: datetime) -> SafeString:
 
 def _run_cells(run: RunFacts) -> list[object]:
     words = f"Run {run.id}: {run.kind.replace('_', ' ')} {run.symbol}".rstrip()
-    done = f"{min(run.done / run.total, 1):.0%}" if run.total else number(run.done)
+    done = percent(min(run.done / run.total, 1)) if run.total else number(run.done)
     return [link(words, "krakendata_syncrun_change", run.id), numeric(minute(run.started_at)), numeric(done)]
 
 
 def _table_cells(table: TableFacts) -> list[object]:
-    saved = NOTHING if table.saved is None else f"{table.saved:.0%}"
+    saved = NOTHING if table.saved is None else percent(table.saved)
     # An estimate has no last digit.
     rows = NOTHING if table.rows is None else f"{rounded_count(table.rows):,}"
     return [table.name, numeric(rows), numeric(size(table.bytes)), numeric(saved)]

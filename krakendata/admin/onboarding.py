@@ -28,7 +28,7 @@ from krakendata.management.exchange import open_exchange
 from krakendata.management.queueing import QueueAway, queue_backfills
 from krakendata.management.tracking import track
 from krakendata.models import Pair
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 from krakendata.types import GONE
 
 # More than that nobody reads through; a longer name finds fewer.
@@ -74,7 +74,8 @@ def find_pairs(asked: str) -> list[Pair]:
     parts = Q(symbol__in=named)
     for name in ("symbol", "altname", "wsname", "key"):
         parts |= Q(**{f"{name}__icontains": asked})
-    found = list(Pair.objects.filter(parts)[: 10 * PAIRS_SHOWN])
+    # All of them, before any is left out: the exchange lists about a thousand, and what fits best may come last.
+    found = list(Pair.objects.filter(parts))
     start = asked.upper()
     found.sort(
         key=lambda pair: (
@@ -121,7 +122,7 @@ def _cells(pair: Pair) -> list[object]:
 def _confirm(request: HttpRequest) -> HttpResponse:
     pair, form = listed_pair(request.POST.get("symbol", "")), StartForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Choose where the past begins.")
+        refuse_action(request, "Choose where the past begins.")
         return redirect(f"{reverse('admin:krakendata_onboard')}?symbol={pair.symbol}")
     since = form.moment(timezone.now())
     if since is None and pair.tracked_since is not None:
@@ -135,7 +136,7 @@ def _confirm(request: HttpRequest) -> HttpResponse:
     except QueueAway as away:
         messages.warning(request, f"{pair} is tracked. {away} The schedule fetches its past once it does.")
     except KrakenDataError as error:
-        messages.error(request, str(error))
+        refuse_action(request, str(error))
         return redirect(f"{reverse('admin:krakendata_onboard')}?symbol={pair.symbol}")
     return redirect(watch)
 
@@ -151,7 +152,7 @@ def _fetch_list(request: HttpRequest) -> HttpResponse:
         messages.success(request, f"The exchange lists {counted(async_to_sync(fetch)(), 'pair', 'pairs')}.")
     except (KrakenDataError, TimeoutError) as error:
         why = str(error) or f"It has not answered within {ANSWER_SECONDS:.0f} seconds."
-        messages.error(request, f"The exchange's list was not to be had. {why}")
+        refuse_action(request, f"The exchange's list was not to be had. {why}")
     return redirect("admin:krakendata_onboard")
 
 

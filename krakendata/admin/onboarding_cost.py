@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from krakendata.admin.onboarding_start import ANSWER_SECONDS, MAY_TRACK, StartForm, listed_pair
 from krakendata.admin.pages import page_for
-from krakendata.admin.wording import duration, number, size
+from krakendata.admin.wording import counted, duration, number, size
 from krakendata.backfill_cost import BackfillCost, CallBudget, Keeping, NewestTrades, estimate_cost
 from krakendata.errors import KrakenDataError
 from krakendata.ingest.newest_trades import ask_newest_trades
@@ -70,12 +70,17 @@ def cost_facts(cost: BackfillCost, keeping: Keeping) -> list[tuple[str, str, str
     """Title, figure and remark of each part of a cost."""
     folded = cost.trades - cost.stored_trades
     kept = f"all of the last {duration(keeping.trades)}" if keeping.trades else "all of them"
+    calls = _counted(cost.calls, "call", "calls")
+    only = (
+        f"; {_counted(folded, 'older trade only builds', 'older trades only build')} candles"
+        if folded
+        else ""
+    )
     return [
-        ("Trades", f"about {_roughly(cost.trades)}", f"in about {_roughly(cost.calls)} calls to the exchange"),
+        ("Trades", f"about {_roughly(cost.trades)}", f"in about {calls} to the exchange"),
         ("Time", "as fast as the exchange answers" if cost.duration is None else f"about {duration(cost.duration)}",
          "the newest come first"),
-        ("Disk", f"about {size(cost.disk_bytes)}",
-         f"trades ({kept}) and candles" + (f"; {_roughly(folded)} older trades only build candles" if folded else "")),
+        ("Disk", f"about {size(cost.disk_bytes)}", f"trades ({kept}) and candles{only}"),
     ]  # fmt: skip
 
 
@@ -83,13 +88,13 @@ def basis(newest: NewestTrades, since: datetime | None, budget: CallBudget) -> s
     """What the estimate is made of."""
     if not newest.last_id:
         return "An estimate: the exchange has no trade of this pair yet."
-    pace = f"the pace of the newest {number(newest.count)} trades, which took {duration(newest.span)}"
+    pace = f"the pace of the newest {counted(newest.count, 'trade', 'trades')}, which took {duration(newest.span)}"
     if since is None:
         trades = f"The number of the newest trade, {number(newest.last_id)}, counts them all; the room goes by {pace}."
     else:
         trades = (
             f"It goes by {pace}: a pair that was busier or quieter before makes it wrong by a multiple. "
-            f"There were {number(newest.last_id)} trades in all."
+            f"Trades in all: {number(newest.last_id)}."
         )
     sharing = f", shared by {budget.pairs} pairs at work" if budget.pairs > 1 else ""
     calls = f"{budget.a_second:g} a second{sharing}" if budget.a_second else "as many as it likes"
@@ -100,6 +105,10 @@ def _roughly(count: int) -> str:
     """An estimate to three digits: 2592030 as 2,590,000."""
     digits = len(str(count)) - 3
     return number(round(count, -digits) if digits > 0 else count)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{_roughly(count)} {one if count == 1 else many}"
 
 
 def _pairs_at_work(pair: Pair, now: datetime) -> int:

@@ -17,7 +17,7 @@ from krakendata.admin.onboarding_start import told
 from krakendata.admin.pages import page_of, show
 from krakendata.admin.pair_names import pair_called
 from krakendata.admin.runs import progress_of
-from krakendata.admin.wording import chip, minute, number
+from krakendata.admin.wording import chip, counted, minute, percent
 from krakendata.gaps import Coverage, Stretch, coverage_of
 from krakendata.management.command import database_arguments
 from krakendata.models import Pair, SyncRun, SyncStatus
@@ -99,16 +99,16 @@ def _proven(status: SyncStatus | None, coverage: Coverage | None, *, is_done: bo
         return Step(chip("nothing yet", "quiet"), "no trade has happened" if is_done else "no trade is in")
     share = _share(coverage.proven, coverage.asked)
     stretch = f"{minute(coverage.asked.start)} to {minute(coverage.asked.end)} UTC"
-    held = f"{number(status.collected)} trades are in; {share:.1%} of {stretch} is proven"
+    held = f"{counted(status.collected, 'trade is', 'trades are')} in; {percent(share, 1)} of {stretch} is proven"
     if not is_done:
         return Step(chip("growing", "busy"), held)
     return Step(chip("proven", "good"), f"{held}, without a hole")
 
 
 def _share(parts: Iterable[Stretch], whole: Stretch) -> float:
-    length = (whole.end - whole.start) / timedelta(seconds=1)
-    covered = sum((part.end - part.start) / timedelta(seconds=1) for part in parts)
-    return min(covered / length, 1.0) if length > 0 else 0.0
+    length = whole.end - whole.start
+    covered = sum((part.end - part.start for part in parts), timedelta())
+    return min(covered / length, 1.0) if length else 0.0
 
 
 def _asked(pair: Pair, status: SyncStatus | None, now: datetime) -> Stretch:

@@ -38,13 +38,15 @@ class StartForm(forms.Form):
     since = MomentField()
 
     def clean(self) -> dict[str, Any]:
-        """A day has to be named where one was chosen, and has to be past."""
+        """A day has to be named where one was chosen, and only there, and has to be past."""
         given: dict[str, Any] = super().clean() or self.cleaned_data
         if given.get("start") == "date" and "since" not in self.errors:
             if given.get("since") is None:
                 self.add_error("since", "Name the day, such as 2024-01-31.")
             elif given["since"] >= timezone.now():
                 self.add_error("since", "That is not past.")
+        elif given.get("since") is not None:
+            self.add_error("since", "A day is filled in: choose “another day”, or leave it empty.")
         return given
 
     def moment(self, now: datetime) -> datetime | None:

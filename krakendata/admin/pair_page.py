@@ -22,7 +22,18 @@ from krakendata.admin.pages import Column, Table, link, may_view, page_of, show
 from krakendata.admin.reading import provider
 from krakendata.admin.rejects import RAW_PREVIEW_CHARACTERS
 from krakendata.admin.runs import state_of
-from krakendata.admin.wording import NOTHING, ago, chip, duration, marked, minute, number, numeric, second
+from krakendata.admin.wording import (
+    NOTHING,
+    ago,
+    chip,
+    counted,
+    duration,
+    marked,
+    minute,
+    number,
+    numeric,
+    second,
+)
 from krakendata.answers import Candles
 from krakendata.certificate import Day, DayState
 from krakendata.completeness_map import judged_until
@@ -188,8 +199,11 @@ def pair_certificate(request: HttpRequest) -> HttpResponse:
         "krakendata/admin/pair_certificate.html",
         {
             "counts": [(*TONES[state], number(count)) for state, count in found.counts.items() if count],
-            "days": "1 day" if len(found.days) == 1 else f"{number(len(found.days))} days",
-            "ids_before": found.ids_before and number(found.ids_before),
+            "days": counted(len(found.days), "day", "days"),
+            "ids_before": found.ids_before
+            and counted(
+                found.ids_before, "id before the first one held is", "ids before the first one held are"
+            ),
             "symbol": found.symbol,
             "newest": _days(newest, found.symbol),
             "astray": _days(list(reversed(astray[-DAYS_SHOWN:])), found.symbol),
@@ -231,7 +245,7 @@ def _chips(pair: Pair | None, statuses: dict[str, SyncStatus], now: datetime) ->
         if trades.is_failing:
             chips.append(chip("last try failed", "bad"))
         if trades.holes:
-            chips.append(chip(f"{number(trades.holes)} {'hole' if trades.holes == 1 else 'holes'}", "busy"))
+            chips.append(chip(counted(trades.holes, "hole", "holes"), "busy"))
         elif trades.holes == 0:
             chips.append(chip("no holes", "good"))
         if trades.newest_timestamp is not None:
@@ -251,9 +265,14 @@ def _storage(statuses: dict[str, SyncStatus]) -> list[tuple[str, str]]:
         ("Trades collected", number(trades.collected) if trades else NOTHING),
         ("Trades still stored", number(trades.stored) if trades else NOTHING),
         ("Archive candles collected", number(candles.collected) if candles else NOTHING),
-        ("Trades are stored from", f"{minute(lines.get('trades'))} UTC"),
-        ("Minutes are stored from", f"{minute(lines.get('candles'))} UTC; before it, every longer candle"),
+        ("Trades are stored from", _stored_from(lines.get("trades"))),
+        ("Minutes are stored from", _stored_from(lines.get("candles"), "; before it, every longer candle")),
     ]
+
+
+def _stored_from(line: datetime | None, before: str = "") -> str:
+    """Where what is stored begins; without a line retention has dropped nothing yet."""
+    return "the first one: none was dropped" if line is None else f"{minute(line)} UTC{before}"
 
 
 def _runs(symbol: str, now: datetime) -> Table:

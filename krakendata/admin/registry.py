@@ -21,10 +21,11 @@ from krakendata.admin.pages import link
 from krakendata.admin.readonly import ReadOnlyAdmin
 from krakendata.admin.remedies import remedy_pages
 from krakendata.admin.status import sync_status
-from krakendata.admin.wording import NOTHING, chip, counted, minute, number, second, size
+from krakendata.admin.wording import NOTHING, chip, counted, minute, number, percent, second, size
 from krakendata.management.queueing import QueueAway, queue_backfills
 from krakendata.models import ImportFile, Pair, RetentionLine, SyncStatus
 from krakendata.models.ledger import Kind
+from krakendata.security.operator_log import refuse_action
 from krakendata.storage.pairs import TrackedPair
 from krakendata.types import GONE
 
@@ -92,10 +93,13 @@ class PairAdmin(ReadOnlyAdmin):
 
     def _track(self, request: HttpRequest, pairs: QuerySet[Pair], since: datetime | None) -> None:
         gone = list(pairs.filter(status__in=GONE).values_list("symbol", flat=True))
+        symbols = list(pairs.exclude(status__in=GONE).values_list("symbol", flat=True))
         if gone:
             sentence = f"The exchange lists them no more, so they are not tracked: {', '.join(gone)}."
+            if not symbols:
+                refuse_action(request, sentence)
+                return
             self.message_user(request, sentence, messages.WARNING)
-        symbols = list(pairs.exclude(status__in=GONE).values_list("symbol", flat=True))
         Pair.objects.filter(symbol__in=symbols).update(tracked=True, tracked_since=since, candles_only=False)
         tracked = [TrackedPair(symbol, since) for symbol in symbols]
         # A worker must find what is written here.
@@ -148,7 +152,7 @@ class ImportFileAdmin(ReadOnlyAdmin):
     def progress(self, file: ImportFile) -> SafeString:
         if file.done:
             return chip("done", "good")
-        return chip(f"{file.next_offset / file.size:.0%}" if file.size else "started", "busy")
+        return chip(percent(file.next_offset / file.size) if file.size else "started", "busy")
 
     @admin.display(description="Size")
     def file_size(self, file: ImportFile) -> str:

@@ -21,7 +21,7 @@ from krakendata.ingest.raw_records import Verdict, corrected, fields_of, judge, 
 from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.models import Pair, RejectDecision, RejectedRecord
 from krakendata.models.decisions import correct, dismiss, kept_reject
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 from krakendata.storage.reject_decisions import KeptReject, Selection
 from krakendata.types import HistoricalCandle, Trade
 from krakendata.validation import Reason, Rejection
@@ -238,7 +238,7 @@ def _correct_one(request: HttpRequest, record: RejectedRecord, text: str, why: s
         return NO_REASON
     if not correct(record, text, request.user.get_username(), why):
         return "Somebody has decided about this record meanwhile."
-    _queue(request, "replay_rejects", Selection(ids=(record.pk,)))
+    _queue(request, "replay_rejects", Selection(ids=(record.pk,)), is_kept=True)
     return ""
 
 
@@ -363,8 +363,13 @@ def _sample(records: Sequence[RejectedRecord]) -> Table:
     return Table(SAMPLE, rows, "None of them waits for a decision.")
 
 
-def _queue(request: HttpRequest, name: str, selection: Selection, **arguments: Any) -> bool:
-    """Let a worker do it, and say so; False, with a message that names the command, where nobody takes it."""
+def _queue(
+    request: HttpRequest, name: str, selection: Selection, *, is_kept: bool = False, **arguments: Any
+) -> bool:
+    """Let a worker do it, and say so; False, with a message that names the command, where nobody takes it.
+
+    `is_kept`: a correction was written before, and stays.
+    """
     by = request.user.get_username()
     if selection.ids is None:
         # What is refused between the click and the worker's turn nobody has decided about.
@@ -373,11 +378,16 @@ def _queue(request: HttpRequest, name: str, selection: Selection, **arguments: A
     try:
         queue_task(name, selection=selection.as_dict(), by=by, **arguments)
     except QueueAway as away:
-        messages.error(request, f"{away} {command_for(name, selection)} does it without one.")
+        sentence = f"{away} {command_for(name, selection)} does it without one."
+        if is_kept:
+            messages.warning(request, f"The correction is kept. {sentence}")
+        else:
+            refuse_action(request, sentence)
         return False
     verb = {"replay_rejects": "replays", "dismiss_rejects": "dismisses"}[name]
     runs = link("the runs", "krakendata_syncrun_changelist")
-    messages.success(request, format_html("A worker {} them: {} show how far it is.", verb, runs))
+    what = "it" if selection.ids is not None and len(selection.ids) == 1 else "them"
+    messages.success(request, format_html("A worker {} {}: {} show how far it is.", verb, what, runs))
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import F, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -192,8 +192,11 @@ class RejectedRecordAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Replay or dismiss…", permissions=["decide"])
     def decide(self, request: HttpRequest, records: QuerySet[RejectedRecord]) -> HttpResponse:
-        chosen = records.order_by().values_list("pk", flat=True)[:MOST_SELECTED]
-        return deciding(request, Selection(ids=tuple(sorted(chosen))))
+        # As the list has them: of more than are taken at once, the newest.
+        newest = list(records.order_by("-pk").values_list("pk", flat=True)[: MOST_SELECTED + 1])
+        if len(newest) > MOST_SELECTED:
+            messages.warning(request, f"There are more: these are the newest {number(MOST_SELECTED)}.")
+        return deciding(request, Selection(ids=tuple(sorted(newest[:MOST_SELECTED]))))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         newest_first: QuerySet[Any] = super().get_queryset(request).order_by("-id")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -12,11 +13,12 @@ from django.shortcuts import redirect
 
 from krakendata.admin.desk import PERMISSIONS, address_name, read_failures
 from krakendata.admin.pages import deed
+from krakendata.admin.wording import counted
 from krakendata.attention import Deed
 from krakendata.errors import UnknownSymbol
 from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.management.run_orders import REPEATABLE, queue_again
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 from krakendata.storage.desk import forget_feed, forget_worker, read_runs_to_restart
 from krakendata.types import Symbols
 
@@ -25,7 +27,7 @@ DUE = ("fill_gaps", "resume_backfills", "upkeep")
 
 
 class Useless(Exception):
-    """What was clicked can do nothing; the message says why."""
+    """What was clicked can do nothing, or not all; the message says why."""
 
 
 def remedy_pages() -> list[tuple[str, str, Any]]:
@@ -42,9 +44,9 @@ def _page_of(what: Deed) -> Callable[..., HttpResponse]:
         try:
             messages.success(request, DEEDS[what](target))
         except QueueAway as away:
-            messages.error(request, f"{away} Nothing was changed.")
+            refuse_action(request, f"{away} Nothing was changed.")
         except Useless as useless:
-            messages.warning(request, str(useless))
+            refuse_action(request, str(useless))
         return redirect("admin:index")
 
     return remedy
@@ -66,8 +68,7 @@ def _backfill(target: str) -> str:
 
 
 def _run_due(target: str) -> str:
-    for name in DUE:
-        queue_task(name)
+    _queue_each([partial(queue_task, name) for name in DUE])
     return "What is due was queued: gaps, unfinished backfills, upkeep. The timetable itself has to be started again."
 
 
@@ -82,13 +83,22 @@ def _restart(target: str) -> str:
     if not runs:
         raise Useless("It has not failed, or is at work again.")
     refused = [run for run in runs if run.kind not in REPEATABLE]
-    for run in runs:
-        if run.kind in REPEATABLE:
-            queue_again(run.kind, run.parameters)
+    _queue_each([partial(queue_again, run.kind, run.parameters) for run in runs if run.kind in REPEATABLE])
     if len(refused) == len(runs):
         raise Useless(f"A run of the kind {refused[0].kind} is started by its own command.")
-    words = f"run {runs[0].id}" if len(runs) == 1 else f"{len(runs) - len(refused):,} runs"
+    words = f"run {runs[0].id}" if len(runs) == 1 else counted(len(runs) - len(refused), "run", "runs")
     return f"A worker does {words} again; what was done already is not done twice."
+
+
+def _queue_each(orders: Sequence[Callable[[], None]]) -> None:
+    """Put all of them on the queue; where it goes away in between, what it took before goes on."""
+    for taken, order in enumerate(orders):
+        try:
+            order()
+        except QueueAway as away:
+            if not taken:
+                raise
+            raise Useless(f"{away} Only {taken:,} of {len(orders):,} tasks were queued before.") from away
 
 
 def _failed_now() -> list[int]:

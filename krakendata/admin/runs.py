@@ -20,12 +20,23 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from krakendata.admin import schedules
 from krakendata.admin.pages import Column, Table, deed, link, may_view, page_of, show
 from krakendata.admin.readonly import ReadOnlyAdmin
-from krakendata.admin.wording import NOTHING, ago, amount, chip, duration, number, numeric, second
+from krakendata.admin.wording import (
+    NOTHING,
+    ago,
+    amount,
+    chip,
+    counted,
+    duration,
+    number,
+    numeric,
+    percent,
+    second,
+)
 from krakendata.management.queueing import QueueAway
 from krakendata.management.run_orders import may_be_resumed, may_be_stopped, resume_run, stop_run
 from krakendata.models import RejectCount, RejectedRecord, SyncRun
 from krakendata.pace import SILENT_AFTER
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 from krakendata.validation import Reason
 
 # More than these at a time, and the rest is in the list.
@@ -71,10 +82,10 @@ def progress_of(run: SyncRun, may_stop: bool = False) -> dict[str, Any]:
         "subject": Truncator(_subject(run)).chars(SUBJECT_CHARACTERS),
         "stopped_by": run.parameters.get("stopped_by"),
         "state": state_of(run, now),
-        "percent": None if fraction is None else f"{fraction * 100:.1f}",
+        "percent": None if fraction is None else percent(fraction, 1).removesuffix("%"),
         "done": amount(run.done, run.unit),
         "total": None if run.total is None else amount(run.total, run.unit),
-        "read": number(run.read),
+        "read": counted(run.read, "row", "rows"),
         "outcomes": [(name, number(count)) for name, count in outcomes],
         "unaccounted": number(run.read - sum(count for _, count in outcomes)),
         "is_balanced": run.read == sum(count for _, count in outcomes),
@@ -111,7 +122,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
     if may_be_stopped(run) and stop_run(pk, request.user.get_username()):
         messages.success(request, f"Run {pk} stops after what it is writing. Resume goes on from there.")
     else:
-        messages.warning(request, f"Run {pk} has ended, or is none that workers stop.")
+        refuse_action(request, f"Run {pk} has ended, or is none that workers stop.")
     return redirect("admin:krakendata_syncrun_change", pk)
 
 
@@ -121,12 +132,12 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(pk)
     describe_action(request, f"run {pk}: {run.kind} {_subject(run)}".rstrip(), "resume_run")
     if not may_be_resumed(run):
-        messages.warning(request, f"Run {pk} is none that can be resumed.")
+        refuse_action(request, f"Run {pk} is none that can be resumed.")
         return redirect("admin:krakendata_syncrun_change", pk)
     try:
         resume_run(run)
     except QueueAway as away:
-        messages.warning(request, f"{away} The schedule resumes backfills once it does.")
+        refuse_action(request, f"{away} The schedule resumes backfills once it does.")
     else:
         messages.success(request, "A worker goes on with it, in a run of its own.")
     return redirect("admin:krakendata_syncrun_changelist")
@@ -272,7 +283,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Done")
     def percent(self, run: SyncRun) -> str:
-        return NOTHING if run.fraction is None else f"{run.fraction:.0%}"
+        return NOTHING if run.fraction is None else percent(run.fraction)
 
     @admin.display(description="Started (UTC)")
     def started(self, run: SyncRun) -> str:

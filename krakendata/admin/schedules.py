@@ -25,7 +25,7 @@ from krakendata.schedule_words import (
     next_tick,
     parse_when,
 )
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 
 DAY, HALF_A_MINUTE = timedelta(days=1), timedelta(seconds=30)
 # A message that nobody took by then is dropped: the next one is due (config/celery.py).
@@ -84,7 +84,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         entry.enabled = is_on
         entry.save()
     except (ValueError, ValidationError) as error:
-        messages.error(request, f"{entry.name} stays as it was. {error}")
+        refuse_action(request, f"{entry.name} stays as it was. {error}")
     else:
         runs = f"runs {in_words(entry)}" if is_on else "is switched off"
         messages.success(request, f"{entry.name} {runs}. Beat follows within seconds.")

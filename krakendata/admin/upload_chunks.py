@@ -225,11 +225,15 @@ def _writing() -> Iterator[None]:
         raise NotTaken(NO_ROOM, f"The server cannot write to UPLOAD_DIR ({error.strerror}).") from error
 
 
-def ask_for_check(upload: Upload) -> None:
-    """Queue the check; where the queue is away the upload says so, and its page has a button to ask again."""
+def ask_for_check(upload: Upload) -> str:
+    """Queue the check; where the queue is away the upload says so, and its page has a button to ask again.
+
+    Gives what the upload says.
+    """
     problem = ""
     try:
         queue_task("check_upload", upload.pk)
     except QueueAway as away:
         problem = str(away)
     Upload.objects.filter(pk=upload.pk, state=Upload.State.CHECKING).update(problem=problem, updated_at=Now())
+    return problem

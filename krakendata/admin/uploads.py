@@ -26,7 +26,7 @@ from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.models import RejectedRecord, SyncRun, Upload
 from krakendata.models.uploads import imports_of, outcome_of
 from krakendata.options import upload_folder, upload_limits
-from krakendata.security.operator_log import describe_action
+from krakendata.security.operator_log import describe_action, refuse_action
 
 # Seeing everybody's, and taking away what others have left; without it one sees one's own.
 MAY_VIEW_ALL = "krakendata.view_upload"
@@ -127,13 +127,13 @@ def order_import(request: HttpRequest, pk: int) -> HttpResponse:
     is_ready = _state_now(upload) in (State.READY, State.FAILED)
     # The state comes before the order: what a worker begins from now on is this import.
     if folder is None or not (is_ready and folder.has(upload.file) and _change(upload, State.IMPORTING)):
-        messages.warning(request, f"{upload.name} is not ready to be imported.")
+        refuse_action(request, f"{upload.name} is not ready to be imported.")
         return _back(upload)
     try:
         queue_task("import_files", str(folder.file(upload.file)), symbol=upload.symbol)
     except QueueAway as away:
         Upload.objects.filter(pk=upload.pk, state=State.IMPORTING).update(state=State.READY)
-        messages.warning(request, f"{away} {upload.name} waits here; order its import again once it does.")
+        refuse_action(request, f"{away} {upload.name} waits here; order its import again once it does.")
         return _back(upload)
     return _back(upload)
 
@@ -143,8 +143,10 @@ def check_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Queue the check of one's own upload once more."""
     upload = _own(request, pk)
     describe_action(request, upload.name, "check_upload")
-    if upload.state == State.CHECKING:
-        ask_for_check(upload)
+    if upload.state != State.CHECKING:
+        refuse_action(request, f"{upload.name} was looked at already.")
+    elif problem := ask_for_check(upload):
+        refuse_action(request, problem)
     return _back(upload)
 
 
@@ -165,6 +167,8 @@ def discard(request: HttpRequest, pk: int) -> HttpResponse:
     ):
         folder.remove(upload.file)
         messages.success(request, f"{upload.name} is taken away.")
+    else:
+        refuse_action(request, f"{upload.name} is imported, or there is nothing left to take away.")
     return redirect("admin:krakendata_upload_changelist")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from unicodedata import category
 
 from django.utils.html import format_html
@@ -82,8 +82,14 @@ def counted(count: int, one: str, many: str) -> str:
 
 
 def amount(count: int, unit: str) -> str:
-    """Give a count of `unit`, bytes as sizes."""
-    return size(count) if unit == "bytes" else f"{count:,} {unit}"
+    """Give a count of `unit`, a word for many such as rows; bytes as sizes."""
+    return size(count) if unit == "bytes" else counted(count, unit.removesuffix("s"), unit)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Give a share (0 to 1) in percent, rounded down: only the whole is 100%."""
+    # As decimal: 0.29 times 100 is less than 29 in binary.
+    return f"{(100 * Decimal(str(share))).quantize(Decimal(1).scaleb(-digits), ROUND_DOWN)}%"
 
 
 def marked(raw: str) -> SafeString:

@@ -2,6 +2,7 @@
 
 It stands where they all come by, so that no page can forget it. A page may say more of what it does by
 `describe_action`; what it does not say is the address's name, the action chosen in a list, and the rows it is about.
+A page that does nothing and leads on to the next one says so by `refuse_action`: its status alone would read as done.
 Of a form nothing else is read: neither passwords nor tokens get here.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
+from django.contrib import messages
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -50,6 +52,14 @@ def describe_action(request: HttpRequest, target: str, action: str | None = None
         return
     noted.target = hidden(target)[:TEXT_CHARACTERS]
     noted.action = action or noted.action
+
+
+def refuse_action(request: HttpRequest, why: str) -> None:
+    """Tell the operator on the next page why nothing was done, and have the log say that it was refused."""
+    messages.error(request, why)
+    noted = getattr(request, "operator_action", None)
+    if noted is not None:
+        noted.result = OperatorAction.Result.REFUSED
 
 
 def not_an_action(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,7 +142,8 @@ def end(request: HttpRequest, noted: OperatorAction, response: HttpResponseBase)
     """Write down what became of it."""
     noted.status = response.status_code
     is_wrong = bool((getattr(response, "context_data", None) or {}).get("errors"))
-    is_taken = request.is_offered and not is_wrong  # type: ignore[attr-defined]
+    is_refused = is_wrong or noted.result == OperatorAction.Result.REFUSED
+    is_taken = request.is_offered and not is_refused  # type: ignore[attr-defined]
     noted.result = result_of(response.status_code) if is_taken else OperatorAction.Result.REFUSED
     noted.said = hidden(" ".join(_said(request)))[:TEXT_CHARACTERS]
     try:

@@ -21,7 +21,7 @@ from unfold.admin import ModelAdmin
 
 from krakendata.admin import readonly
 from krakendata.admin.paging import Edge
-from krakendata.admin.wording import amount, duration, exact, marked, size
+from krakendata.admin.wording import amount, duration, exact, marked, percent, size
 from krakendata.models import (
     Candle,
     ImportFile,
@@ -180,6 +180,14 @@ def test_a_run_shows_its_progress(operator: Client, run: SyncRun) -> None:
     assert "1,000 rows read = 900 stored + 60 folded + 35 duplicate + 5 rejected" in page
     assert "100 rows/s" in page
     assert "10 s so far, 30 s left" in page
+
+
+def test_a_run_that_is_nearly_done_is_not_told_as_done(operator: Client) -> None:
+    run = SyncRun.objects.create(kind="import", total=100_000, done=99_999, unit="records", read=1, stored=1)
+    page = " ".join(body(operator, "krakendata_syncrun_change", run.pk).split())
+    assert "<strong>99.9%</strong>" in page
+    assert "1 row read = 1 stored" in page
+    assert ">99%<" in body(operator, "krakendata_syncrun_changelist")
 
 
 def test_a_run_counts_its_rejections_by_reason(operator: Client, run: SyncRun) -> None:
@@ -431,9 +439,24 @@ def test_a_hostile_question_is_never_rendered(operator: Client) -> None:
 
 def test_numbers_read_as_people_write_them() -> None:
     assert [size(n) for n in (0, 999, 1000, 123_456_789)] == ["0 B", "999 B", "1.0 kB", "123.5 MB"]
-    assert amount(1234567, "rows") == "1,234,567 rows"
+    assert [amount(n, "trades") for n in (0, 1, 1234567)] == ["0 trades", "1 trade", "1,234,567 trades"]
     spans = [timedelta(0), timedelta(seconds=75), timedelta(days=3, hours=4, minutes=5)]
     assert [duration(span) for span in spans] == ["0 s", "1 min 15 s", "3 d 4 h"]
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "told"),
+    [
+        (1.0, 0, "100%"),
+        (0.999, 0, "99%"),
+        (0.29, 0, "29%"),
+        (0.99999, 1, "99.9%"),
+        (0.0, 1, "0.0%"),
+        (1e-9, 0, "0%"),
+    ],
+)
+def test_only_the_whole_is_a_hundred_percent(share: float, digits: int, told: str) -> None:
+    assert percent(share, digits) == told
 
 
 def test_a_marked_record_is_escaped() -> None:

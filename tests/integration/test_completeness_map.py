@@ -392,6 +392,23 @@ def test_a_queue_that_is_away_is_told(
     assert OperatorAction.objects.get().result == "failed"
 
 
+def test_a_queue_that_goes_away_in_between_says_how_many_it_took(
+    operator: Client, holed: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_pair("ETH/USD")
+
+    def away(symbols: list[str], *_: object) -> None:
+        if symbols == ["ETH/USD"]:
+            raise QueueAway("The task queue does not answer.")
+
+    monkeypatch.setattr(completeness_map, "queue_backfills_of", away)
+    answer = start(operator, "backfill", ["BTC/USD", "ETH/USD"], holed, holed + DAY)
+    assert (answer.status_code, answer.json()["error"]) == (
+        503,
+        "The task queue does not answer. Only the first 1 of 2 were queued.",
+    )
+
+
 # --- progress ------------------------------------------------------------------------------------------------
 
 

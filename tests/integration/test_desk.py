@@ -22,11 +22,14 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from pytest_django.fixtures import Settings
 
 from config.celery import app
-from krakendata.admin.desk import PERMISSIONS, read, rounded_count
+from krakendata.admin import remedies
+from krakendata.admin.desk import PERMISSIONS, desk_context, read, rounded_count
 from krakendata.attention import Deed, Desk, PairFacts, RunFacts, TableFacts
+from krakendata.management.queueing import QueueAway
 from krakendata.models import (
     AnsweredIds,
     FeedSession,
+    OperatorAction,
     Pair,
     RejectCount,
     SyncRun,
@@ -160,6 +163,30 @@ def test_an_empty_installation_is_told_what_to_do(operator: Client) -> None:
     assert "Nothing yet: no pair is tracked." in text
     assert "manage.py import_csv PATH" in text
     assert "manage.py track BTC/USD" in text
+
+
+def test_the_desk_says_whether_everything_tracked_is_whole() -> None:
+    track("BTC/USD", timezone.now())
+    collect("BTC/USD", 10, timezone.now())
+    assert desk_context(read(), frozenset())["is_whole"] is True
+    SyncStatus.objects.filter(symbol="BTC/USD").update(holes=1)
+    assert desk_context(read(), frozenset())["is_whole"] is False
+    SyncStatus.objects.update(holes=0)
+    track("ETH/USD", timezone.now() - timedelta(days=1))
+    assert desk_context(read(), frozenset())["is_whole"] is False
+
+
+def test_one_pair_of_a_feed_is_one_and_a_run_is_done_once_it_is(operator: Client) -> None:
+    now = timezone.now()
+    run = SyncRun.objects.create(kind="live", done=999, total=1000)
+    FeedSession.objects.create(run=run, name="main", alive_at=now, heard_at=now, symbols=1)
+    desk = read()
+    feed = desk_context(desk, frozenset())["services"].cells[0]
+    assert str(feed[-1][1]).startswith("1 pair, ")
+    with held(run):
+        found = page(operator)
+    assert "99%" in found
+    assert "100%" not in found
 
 
 def test_a_thousand_pairs_take_no_more_queries_and_little_room(operator: Client) -> None:
@@ -317,6 +344,18 @@ def test_a_queue_that_is_away_is_said(
     monkeypatch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
     monkeypatch.setattr(app.amqp, "_producer_pool", None)
     assert "The task queue does not answer" in press(operator, "upkeep ")
+
+
+def test_a_queue_that_goes_away_in_between_says_what_it_took(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(name: str) -> None:
+        if name == "upkeep":
+            raise QueueAway("The task queue does not answer.")
+
+    monkeypatch.setattr(remedies, "queue_task", away)
+    assert "Only 2 of 3 tasks were queued before." in press(operator, "run_due ")
+    assert OperatorAction.objects.get().result == "refused"
 
 
 @pytest.mark.parametrize(

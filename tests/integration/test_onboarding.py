@@ -20,6 +20,7 @@ from pytest_django.fixtures import Settings
 
 from krakendata.admin import onboarding_cost
 from krakendata.admin.onboarding import find_pairs
+from krakendata.backfill_cost import CallBudget, Keeping, NewestTrades, estimate_cost
 from krakendata.models import OperatorAction, Pair, SyncRun, SyncStatus, TradeRun
 from krakendata.types import ns_of
 from tests.fix_asset_pairs import ListingExchange
@@ -91,6 +92,17 @@ class TestSearch:
     def test_a_part_of_a_name_is_enough(self, listing: ListingExchange, asked: str, found: list[str]) -> None:
         assert [each.symbol for each in find_pairs(asked)] == found
 
+    def test_what_fits_best_comes_first_of_all_that_are_listed(
+        self, listing: ListingExchange, operator: Client
+    ) -> None:
+        names = {"base": "A", "quote": "USD", "status": "online", "price_decimals": 1, "volume_decimals": 8}
+        symbols = [*(f"A{n:03}/USD" for n in range(300)), "USDT/USD"]
+        Pair.objects.bulk_create(
+            Pair(symbol=each, key=each, altname=each.replace("/", ""), wsname=each, **names)
+            for each in symbols
+        )
+        assert find_pairs("usd")[0].symbol == "USDT/USD"
+
     def test_what_is_found_can_be_chosen(self, listing: ListingExchange, operator: Client) -> None:
         page = body(operator, q="xbtusd")
         assert f'href="{reverse(f"admin:{ONBOARD}")}?symbol=BTC%2FUSD"' in page
@@ -148,7 +160,7 @@ class TestCost:
         assert "about 86" in page
         assert "in about 86" in page
         assert "about 8 s" in page
-        assert "There were 5,000,000 trades in all." in page
+        assert "Trades in all: 5,000,000." in page
 
     def test_from_the_first_trade_on_the_newest_number_counts_them(
         self, listing: ListingExchange, operator: Client
@@ -158,6 +170,14 @@ class TestCost:
         assert "in about 5,000 calls" in page
         assert "as fast as the exchange answers" in page
         assert "The number of the newest trade, 5,000,000, counts them all" in page
+
+    def test_one_call_is_one_call(self) -> None:
+        newest = NewestTrades(count=1, span=timedelta(seconds=60), last_id=1)
+        now, budget, keeping = timezone.now(), CallBudget(1.0, 1.0), Keeping(None, None)
+        cost = estimate_cost(newest, now - timedelta(minutes=1), now, budget, keeping)
+        told = onboarding_cost.cost_facts(cost, keeping)
+        assert told[0][2] == "in about 1 call to the exchange"
+        assert "the newest 1 trade," in onboarding_cost.basis(newest, None, budget)
 
     def test_an_exchange_that_is_away_is_no_hindrance(
         self, listing: ListingExchange, operator: Client, settings: Settings
@@ -189,6 +209,14 @@ class TestCost:
     ) -> None:
         page = body(operator, symbol="BTC/USD", start="date", since=since)
         assert told in page
+        assert "Track BTC/USD from" not in page
+
+    @pytest.mark.parametrize("start", ["first", "year", "month"])
+    def test_a_day_that_would_be_left_out_is_pointed_out(
+        self, listing: ListingExchange, operator: Client, start: str
+    ) -> None:
+        page = body(operator, symbol="BTC/USD", start=start, since="2024-01-31")
+        assert "A day is filled in" in page
         assert "Track BTC/USD from" not in page
 
 

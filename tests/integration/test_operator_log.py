@@ -11,10 +11,13 @@ from channels.db import database_sync_to_async
 from django.contrib.auth.models import Group, User
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import resolve, reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from kombu.exceptions import OperationalError as BrokerAway
+from pytest_django.fixtures import Settings
 
 from krakendata.admin import registry
 from krakendata.api.tokens import new_token
-from krakendata.models import OperatorAction, Pair
+from krakendata.models import OperatorAction, Pair, RejectedRecord, SyncRun, Upload
 from krakendata.security.operator_log import describe_action, hidden, not_an_action, result_of
 from krakendata.security.roles import ADMINISTRATOR, OPERATOR, VIEWER
 from tests.fix_people import LogIn
@@ -111,6 +114,65 @@ def test_an_action_that_is_no_name_is_not_believed(pair: Pair, log_in: LogIn) ->
 def test_a_form_that_is_wrong_is_refused(log_in: LogIn) -> None:
     log_in(ADMINISTRATOR).post(TOKENS, {"name": "", "scopes": ["live"]})
     assert (the_one().result, the_one().status) == ("refused", 200)
+
+
+def refusals() -> dict[str, tuple[str, dict[str, str]]]:
+    """Give deeds that do nothing and lead on to the next page: address, form."""
+    ended, gone = (
+        SyncRun.objects.create(kind="live", state="done"),
+        SyncRun.objects.create(kind="audit", state="done"),
+    )
+    upload = Upload.objects.create(owner=OPERATOR, name="a.csv", size=1, state=Upload.State.DISCARDED)
+    task = PeriodicTask.objects.create(
+        name="nightly",
+        task="krakendata.tasks.audit",
+        interval=IntervalSchedule.objects.create(every=1, period="days"),
+    )
+    Pair.objects.update(status="delisted")
+    return {
+        "remedy": (reverse("admin:krakendata_remedy_restart"), {"target": str(ended.pk)}),
+        "schedule": (reverse("admin:krakendata_schedule_edit", args=[task.pk]), {"when": "sometimes"}),
+        "stop": (reverse("admin:krakendata_run_stop", args=[ended.pk]), {}),
+        "resume": (reverse("admin:krakendata_run_resume", args=[gone.pk]), {}),
+        "import": (reverse("admin:krakendata_upload_import", args=[upload.pk]), {}),
+        "check": (reverse("admin:krakendata_upload_check", args=[upload.pk]), {}),
+        "discard": (reverse("admin:krakendata_upload_discard", args=[upload.pk]), {}),
+        "onboard": (reverse("admin:krakendata_onboard"), {"list": "fetch"}),
+        "track": (PAIRS, {"action": "track", "_selected_action": "BTC/USD"}),
+    }
+
+
+def test_what_was_not_done_is_refused_though_the_next_page_follows(
+    pair: Pair, log_in: LogIn, settings: Settings
+) -> None:
+    settings.KRAKENDATA = {**settings.KRAKENDATA, "KRAKEN_REST_URL": "http://127.0.0.1:1"}
+    client = log_in(OPERATOR)
+    for name, (address, form) in refusals().items():
+        assert client.post(address, form).status_code == 302, name
+        done = OperatorAction.objects.latest("id")
+        assert (done.result, bool(done.said)) == ("refused", True), name
+
+
+def test_what_nobody_takes_from_the_queue_is_refused(
+    pair: Pair, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise BrokerAway("no Redis")
+
+    monkeypatch.setattr(Task, "apply_async", fail)
+    record = RejectedRecord.objects.create(source="rest", place="REST", symbol="BTC/USD", reason="x", raw="x")
+    asked = {"by": "worker", "symbol": "BTC/USD"}
+    run = SyncRun.objects.create(kind="backfill", state="stopped", parameters=asked)
+    client = log_in(OPERATOR)
+    for address, form in (
+        (reverse("admin:krakendata_remedy_upkeep"), {}),
+        (reverse("admin:krakendata_run_resume", args=[run.pk]), {}),
+        (reverse("admin:krakendata_rejectedrecord_change", args=[record.pk]), {"deed": "replay"}),
+        (reverse("admin:krakendata_reject_decide"), {"deed": "replay", "reason": "x"}),
+        (reverse("admin:krakendata_reject_decide"), {"deed": "dismiss", "reason": "x", "why": "noise"}),
+    ):
+        assert client.post(address, form).status_code in (200, 302)
+        assert OperatorAction.objects.latest("id").result == "refused", address
 
 
 def test_to_be_asked_whether_one_is_sure_is_no_action(log_in: LogIn) -> None:

@@ -189,6 +189,15 @@ def test_the_page_tells_ledger_runs_rejects_and_storage(operator: Client, still:
     assert 'data-interval="1h"' in found
 
 
+def test_where_what_is_stored_begins_is_told_also_before_anything_was_dropped(
+    operator: Client, still: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_page, "RetentionLine", SimpleNamespace(objects=SimpleNamespace(all=list)))
+    found = body(operator)
+    assert found.count("the first one: none was dropped") == 2
+    assert "– UTC" not in found
+
+
 def test_an_interval_is_chosen_by_the_address(operator: Client, history: History) -> None:
     assert 'data-interval="5m"' in body(operator, interval="5m")
     assert 'data-interval="1h"' in body(operator, interval=HOSTILE)

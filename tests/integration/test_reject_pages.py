@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from krakendata.admin import reject_deciding
+from krakendata.admin import reject_deciding, rejects
 from krakendata.management.queueing import QueueAway
 from krakendata.models import RejectCount, RejectDecision, RejectedRecord, SyncRun
 
@@ -303,6 +303,17 @@ def test_chosen_records_are_dismissed_by_a_worker(operator: Client, queued: Queu
             {"selection": {"ids": [each.pk for each in records]}, "by": "ada", "why": "noise"},
         )
     ]
+
+
+def test_of_more_than_are_taken_at_once_the_newest_are_and_that_is_said(
+    operator: Client, queued: Queued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejects, "MOST_SELECTED", 2)
+    records = [reject(line=line) for line in (1, 2, 3)]
+    form = {"action": "decide", "_selected_action": str(records[-1].pk), "select_across": "1"}
+    page = operator.post(reverse(f"admin:{LIST}"), form).content.decode()
+    assert f'name="ids" value="{records[1].pk},{records[2].pk}"' in page
+    assert "There are more: these are the newest 2." in page
 
 
 def test_without_a_queue_the_page_names_the_command(

@@ -54,6 +54,13 @@ def test_many_gaps_are_counted() -> None:
     assert "There are 3 older gaps." in said
 
 
+def test_one_is_told_as_one() -> None:
+    ledger = Ledger(tuple(run(10 * n + 2, 10 * n + 5, n, n + 0.5) for n in range(7)))
+    said = ledger_in_words(ledger, (), (), NOW)
+    assert "Before the first of them the exchange has 1 more that was not collected." in said
+    assert "There is 1 older gap." in said
+
+
 def test_archives_are_told_by_their_time() -> None:
     second = ns_of(at(3)) // 10**9
     idless = TradeRun(
