@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celery import Task, shared_task
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from krakendata.errors import ImportFileError
@@ -16,6 +18,7 @@ from krakendata.management.command import database_arguments
 from krakendata.models import SyncRun, Upload
 from krakendata.models.uploads import imports_of, outcome_of
 from krakendata.options import upload_folder, upload_limits
+from krakendata.storage.backfill_runs import alone
 from krakendata.storage.ledger import read_lines
 from krakendata.storage.queries import read_pairs
 from krakendata.storage.sessions import connect
@@ -39,35 +42,47 @@ KEPT_FOR = {
 }
 
 
+class _CheckedElsewhere(Exception):
+    """Another worker is at this check: its message came twice, or somebody asked again."""
+
+
 @shared_task(name="krakendata.tasks.check_upload", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def check_upload(self: Task, number: int) -> None:
     """Look at an upload whose bytes are all there: then it is ready to be imported, or refused with a sentence."""
-    upload = Upload.objects.filter(pk=number, state=State.CHECKING).first()
+    checking = Upload.objects.filter(pk=number, state=State.CHECKING)
+    upload = checking.first()
     if upload is None:
         return
     folder = upload_folder()
     if folder is None or not folder.has(upload.file):
         problem = "The worker does not find it: UPLOAD_DIR has to be one folder for the web server and every worker."
-        _settle(upload, State.CHECKING, problem=problem)
+        _settle(checking, State.CHECKING, problem=problem)
         return
     path = folder.file(upload.file)
     if path.stat().st_size != upload.size:
-        _refuse(folder, upload, f"{upload.name} has another size on the disk than was sent; upload it again.")
+        problem = f"{upload.name} has another size on the disk than was sent; upload it again."
+        _let_go(folder, upload, checking, State.REFUSED, problem=problem)
         return
 
     async def deed(share: Share) -> UploadFindings:
-        return await _look(path, upload.symbol)
+        async with alone(database_arguments(), f"check_upload {number}") as is_alone:
+            if not is_alone:
+                raise _CheckedElsewhere
+            return await _look(path, upload.symbol)
 
     try:
         findings = run_share(self, deed, GRACE_SECONDS)
     except ImportFileError as error:
-        _refuse(folder, upload, str(error).replace(str(path), upload.name))
+        problem = str(error).replace(str(path), upload.name)
+        _let_go(folder, upload, checking, State.REFUSED, problem=problem)
+        return
+    except _CheckedElsewhere:
         return
     except CheckStopped:
         self.apply_async(args=[number])
         return
     if findings is not None:
-        _settle(upload, State.READY, findings=findings.as_json(path, upload.name))
+        _settle(checking, State.READY, findings=findings.as_json(path, upload.name))
 
 
 def tidy_uploads(now: datetime) -> None:
@@ -81,36 +96,48 @@ def tidy_uploads(now: datetime) -> None:
         _follow(folder, upload, runs.get(path), now)
     for state, kept in KEPT_FOR.items():
         for upload in Upload.objects.filter(state=state, updated_at__lt=now - kept):
-            folder.remove(upload.file)
             days = kept // timedelta(days=1)
-            _settle(
-                upload, State.DISCARDED, problem=f"Nobody came back to it for {days} d, so it was taken away."
-            )
-            logger.info("discarded upload id=%d state=%s", upload.pk, state)
+            problem = f"Nobody came back to it for {days} d, so it was taken away."
+            if _let_go(folder, upload, _as_seen(upload), State.DISCARDED, problem=problem):
+                logger.info("discarded upload id=%d state=%s", upload.pk, state)
 
 
 def _follow(folder: UploadFolder, upload: Upload, run: SyncRun | None, now: datetime) -> None:
     # An older one was ordered before this one.
     if run is None or run.started_at < upload.updated_at:
         if upload.updated_at < now - HALF_KEPT:
-            _settle(upload, State.READY, problem="No worker has taken it for a day: order its import again.")
+            _settle(_as_seen(upload), State.READY, problem="No worker has taken it for a day: order its import again.")
     elif outcome_of(run) == State.DONE:
-        folder.remove(upload.file)
-        _settle(upload, State.DONE, problem=run.error.replace(str(folder.file(upload.file)), upload.name))
+        problem = run.error.replace(str(folder.file(upload.file)), upload.name)
+        _let_go(folder, upload, _as_seen(upload), State.DONE, problem=problem)
     elif outcome_of(run) == State.FAILED:
         problem = run.error or f"{run.parameters['stopped_by']} stopped its import."
-        _settle(upload, State.FAILED, problem=problem)
+        _settle(_as_seen(upload), State.FAILED, problem=problem)
 
 
-def _refuse(folder: UploadFolder, upload: Upload, problem: str) -> None:
-    folder.remove(upload.file)
-    _settle(upload, State.REFUSED, problem=problem)
+def _as_seen(upload: Upload) -> QuerySet[Upload]:
+    """The upload's row as long as nothing has happened to it since it was read: no order, no chunk, no check."""
+    return Upload.objects.filter(pk=upload.pk, state=upload.state, updated_at=upload.updated_at)
 
 
-def _settle(upload: Upload, state: Upload.State, **facts: object) -> None:
-    """Write down what became of it, unless something else did meanwhile."""
+def _let_go(
+    folder: UploadFolder, upload: Upload, rows: QuerySet[Upload], state: Upload.State, problem: str
+) -> bool:
+    """Settle the upload and take its file away, or neither; False where something else happened to it meanwhile.
+
+    The row comes first and is held until the file is gone: whoever orders an import meanwhile waits, and is told.
+    """
+    with transaction.atomic():
+        is_settled = _settle(rows, state, problem=problem)
+        if is_settled:
+            folder.remove(upload.file)
+    return is_settled
+
+
+def _settle(rows: QuerySet[Upload], state: Upload.State, **facts: object) -> bool:
+    """Write down what became of the upload in `rows`; False where something else did meanwhile."""
     facts = {"problem": "", **facts}
-    Upload.objects.filter(pk=upload.pk, state=upload.state).update(state=state, updated_at=Now(), **facts)
+    return rows.update(state=state, updated_at=Now(), **facts) == 1
 
 
 async def _look(path: Path, symbol: str | None) -> UploadFindings:

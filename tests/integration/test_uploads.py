@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -21,10 +22,12 @@ from pytest_django.fixtures import Settings
 
 from config.celery import app
 from krakendata.admin import upload_chunks
+from krakendata.errors import ImportFileError
 from krakendata.ingest import upload_files
 from krakendata.models import ImportFile, OperatorAction, SyncRun, Trade, Upload
 from krakendata.models.uploads import imports_of
-from krakendata.tasks import check_upload, import_files
+from krakendata.storage.sql import query
+from krakendata.tasks import check_upload, import_files, uploading
 from krakendata.tasks.uploading import tidy_uploads
 from krakendata.uploads import CHUNK_BYTES
 from tests.archive_files import made_trades, trade_line
@@ -111,6 +114,9 @@ def page_of(client: Client, upload: Upload) -> str:
     answer = client.get(reverse("admin:krakendata_upload_change", args=[upload.pk]))
     assert answer.status_code == 200
     return " ".join(answer.content.decode().split())
+
+
+Meanwhile = Callable[[Callable[[], object]], None]
 
 
 class TestChunks:
@@ -412,6 +418,31 @@ class TestCheckAndImport:
         assert "has to be one folder" in upload.problem
         assert "Check it again" in page_of(alice, upload)
 
+    def test_a_second_check_takes_nothing_from_what_the_first_found_good(
+        self, alice: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+
+        def look(path: Path, *_: object) -> None:
+            Upload.objects.update(state="importing")
+            connection.close()
+            raise ImportFileError("it cannot be read.", file=str(path))
+
+        monkeypatch.setattr(uploading, "look_at", look)
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert upload_of(upload.pk).state == "importing"
+        assert kept(folder, upload) == CSV
+
+    def test_one_that_another_worker_looks_at_is_left_to_it(self, alice: Client) -> None:
+        upload = upload_whole(alice)
+        with connection.cursor() as cursor:
+            cursor.execute(query("try_deed_lock"), {"deed": f"check_upload {upload.pk}"})
+            check_upload.apply(args=[upload.pk], throw=True)
+            assert upload_of(upload.pk).state == "checking"
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert upload_of(upload.pk).state == "ready"
+
     def test_an_import_that_failed_may_be_ordered_again(
         self, alice: Client, folder: Path, queue: redis.Redis
     ) -> None:
@@ -463,6 +494,43 @@ class TestTidying:
         tidy_uploads(timezone.now())
         assert bool(list(folder.iterdir())) == is_kept
         assert (upload_of(number).state == "discarded") != is_kept
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+        """Do something to an upload that is about to be tidied: while the file of the one before it is removed."""
+        remove = upload_files.UploadFolder.remove
+
+        def do(what: Callable[[], object]) -> None:
+            def removing(folder: upload_files.UploadFolder, name: str) -> None:
+                monkeypatch.setattr(upload_files.UploadFolder, "remove", remove)
+                remove(folder, name)
+                what()
+
+            monkeypatch.setattr(upload_files.UploadFolder, "remove", removing)
+
+        return do
+
+    def test_one_that_is_ordered_meanwhile_keeps_its_file(
+        self, alice: Client, folder: Path, meanwhile: Meanwhile
+    ) -> None:
+        upload, newest = upload_whole(alice), upload_whole(alice)
+        Upload.objects.update(state="ready", updated_at=timezone.now() - timedelta(days=8))
+        meanwhile(lambda: deed(alice, "import", upload))
+        tidy_uploads(timezone.now())
+        assert upload_of(newest.pk).state == "discarded"
+        assert upload_of(upload.pk).state == "importing"
+        assert kept(folder, upload) == CSV
+
+    def test_one_that_goes_on_meanwhile_is_kept(
+        self, alice: Client, folder: Path, meanwhile: Meanwhile
+    ) -> None:
+        number, newest = (facts_of(begin(alice, name))["id"] for name in ("XBTUSD.csv", "ETHUSD.csv"))
+        Upload.objects.update(updated_at=timezone.now() - timedelta(days=2))
+        meanwhile(lambda: send(alice, number, 0, CSV[:CHUNK]))
+        tidy_uploads(timezone.now())
+        assert upload_of(newest).state == "discarded"
+        assert upload_of(number).state == "receiving"
+        assert kept(folder, upload_of(number)) == CSV[:CHUNK]
 
     def test_an_upload_is_discarded_by_its_owner(self, alice: Client, folder: Path) -> None:
         upload = upload_of(facts_of(begin(alice))["id"])
