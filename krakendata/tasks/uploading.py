@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from krakendata.errors import ImportFileError
-from krakendata.ingest.upload_check import CheckStopped, UploadFindings
+from krakendata.ingest.upload_check import CheckStopped, ShouldStop, UploadFindings
 from krakendata.ingest.upload_check import check_upload as look_at
 from krakendata.ingest.upload_files import UploadFolder
 from krakendata.management.command import database_arguments
@@ -32,7 +33,12 @@ logger = logging.getLogger(__name__)
 State = Upload.State
 
 # Half a check is of no use to anybody: one that takes longer than a share goes on to its end, unless the worker ends.
-GRACE_SECONDS = timedelta(hours=1).total_seconds()
+# Before an hour is over, when its message would be delivered again, it is given up: a disk may answer no more.
+CHECK_SECONDS = timedelta(minutes=50).total_seconds()
+TOO_LONG = (
+    f"Its check took longer than {CHECK_SECONDS / 60:.0f} minutes and was given up. Check it again when the server has "
+    "less to do, or import the file where it lies, with manage.py import_csv."
+)
 
 KEPT_FOR = {
     State.RECEIVING: HALF_KEPT,
@@ -63,26 +69,41 @@ def check_upload(self: Task, number: int) -> None:
         problem = f"{upload.name} has another size on the disk than was sent; upload it again."
         _let_go(folder, upload, checking, State.REFUSED, problem=problem)
         return
-
-    async def deed(share: Share) -> UploadFindings:
-        async with alone(database_arguments(), f"check_upload {number}") as is_alone:
-            if not is_alone:
-                raise _CheckedElsewhere
-            return await _look(path, upload.symbol)
-
     try:
-        findings = run_share(self, deed, GRACE_SECONDS)
+        findings = _checked(self, upload, path)
     except ImportFileError as error:
         problem = str(error).replace(str(path), upload.name)
         _let_go(folder, upload, checking, State.REFUSED, problem=problem)
-        return
     except _CheckedElsewhere:
-        return
+        pass
     except CheckStopped:
-        self.apply_async(args=[number])
-        return
-    if findings is not None:
+        if is_stopping():
+            self.apply_async(args=[number])
+        else:
+            _settle(checking, State.CHECKING, problem=TOO_LONG)
+    else:
         _settle(checking, State.READY, findings=findings.as_json(path, upload.name))
+
+
+def _checked(task: Task, upload: Upload, path: Path) -> UploadFindings:
+    """Look at it for as long as a check may take; raises CheckStopped where that, or the worker, ends first."""
+    ends = time.monotonic() + CHECK_SECONDS
+
+    def should_stop() -> bool:
+        # Asked by the thread that looks, which nobody can cancel.
+        return is_stopping() or time.monotonic() >= ends
+
+    async def deed(share: Share) -> UploadFindings:
+        async with alone(database_arguments(), f"check_upload {upload.pk}") as is_alone:
+            if not is_alone:
+                raise _CheckedElsewhere
+            return await _look(path, upload.symbol, should_stop)
+
+    findings = run_share(task, deed, CHECK_SECONDS)
+    if findings is None:
+        # It was cancelled: a thread that waits for its disk asks nothing.
+        raise CheckStopped
+    return findings
 
 
 def tidy_uploads(now: datetime) -> None:
@@ -106,7 +127,8 @@ def _follow(folder: UploadFolder, upload: Upload, run: SyncRun | None, now: date
     # An older one was ordered before this one.
     if run is None or run.started_at < upload.updated_at:
         if upload.updated_at < now - HALF_KEPT:
-            _settle(_as_seen(upload), State.READY, problem="No worker has taken it for a day: order its import again.")
+            problem = "No worker has taken it for a day: order its import again."
+            _settle(_as_seen(upload), State.READY, problem=problem)
     elif outcome_of(run) == State.DONE:
         problem = run.error.replace(str(folder.file(upload.file)), upload.name)
         _let_go(folder, upload, _as_seen(upload), State.DONE, problem=problem)
@@ -140,10 +162,10 @@ def _settle(rows: QuerySet[Upload], state: Upload.State, **facts: object) -> boo
     return rows.update(state=state, updated_at=Now(), **facts) == 1
 
 
-async def _look(path: Path, symbol: str | None) -> UploadFindings:
+async def _look(path: Path, symbol: str | None, should_stop: ShouldStop) -> UploadFindings:
     async with connect(database_arguments()) as connection:
         symbols, lines = Symbols(await read_pairs(connection)), await read_lines(connection)
     most = upload_limits().unpacked_bytes
     return await asyncio.to_thread(
-        look_at, path, symbols, symbol, lines, datetime.now(UTC), most, is_stopping
+        look_at, path, symbols, symbol, lines, datetime.now(UTC), most, should_stop
     )

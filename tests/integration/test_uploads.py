@@ -443,6 +443,40 @@ class TestCheckAndImport:
         check_upload.apply(args=[upload.pk], throw=True)
         assert upload_of(upload.pk).state == "ready"
 
+    def test_a_check_that_takes_too_long_is_given_up_and_may_be_asked_for_again(
+        self, alice: Client, folder: Path, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+        queue.delete("krakendata.long")
+        with monkeypatch.context() as patch:
+            patch.setattr(uploading, "CHECK_SECONDS", 0)
+            check_upload.apply(args=[upload.pk], throw=True)
+        page = page_of(alice, upload_of(upload.pk))
+        assert "took longer than 50 minutes" in page
+        assert "Check it again" in page
+        assert queued(queue) == []
+        check_upload.apply(args=[upload.pk], throw=True)
+        upload = upload_of(upload.pk)
+        assert (upload.state, upload.problem) == ("ready", "")
+
+    def test_a_check_that_is_cancelled_says_so_too(
+        self, alice: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+        monkeypatch.setattr(uploading, "run_share", lambda *_: None)
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert "took longer than" in upload_of(upload.pk).problem
+
+    def test_a_check_that_ends_with_its_worker_is_left_to_another(
+        self, alice: Client, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+        queue.delete("krakendata.long")
+        monkeypatch.setattr(uploading, "is_stopping", lambda: True)
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert queued(queue) == [("krakendata.tasks.check_upload", [upload.pk])]
+        assert upload_of(upload.pk).problem == ""
+
     def test_an_import_that_failed_may_be_ordered_again(
         self, alice: Client, folder: Path, queue: redis.Redis
     ) -> None:
