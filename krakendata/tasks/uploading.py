@@ -17,7 +17,7 @@ from krakendata.ingest.upload_check import check_upload as look_at
 from krakendata.ingest.upload_files import UploadFolder
 from krakendata.management.command import database_arguments
 from krakendata.models import SyncRun, Upload
-from krakendata.models.uploads import imports_of, outcome_of
+from krakendata.models.uploads import imports_of, state_by
 from krakendata.options import upload_folder, upload_limits
 from krakendata.storage.backfill_runs import alone
 from krakendata.storage.ledger import read_lines
@@ -111,9 +111,10 @@ def tidy_uploads(now: datetime) -> None:
     folder = upload_folder()
     if folder is None:
         return
-    importing = {str(folder.file(each.file)): each for each in Upload.objects.filter(state=State.IMPORTING)}
-    runs = imports_of(importing)
-    for path, upload in importing.items():
+    imported = Upload.objects.filter(state__in=(State.IMPORTING, State.FAILED))
+    by_path = {str(folder.file(upload.file)): upload for upload in imported}
+    runs = imports_of(by_path)
+    for path, upload in by_path.items():
         _follow(folder, upload, runs.get(path), now)
     for state, kept in KEPT_FOR.items():
         for upload in Upload.objects.filter(state=state, updated_at__lt=now - kept):
@@ -124,17 +125,27 @@ def tidy_uploads(now: datetime) -> None:
 
 
 def _follow(folder: UploadFolder, upload: Upload, run: SyncRun | None, now: datetime) -> None:
-    # An older one was ordered before this one.
-    if run is None or run.started_at < upload.updated_at:
-        if upload.updated_at < now - HALF_KEPT:
-            problem = "No worker has taken it for a day: order its import again."
-            _settle(_as_seen(upload), State.READY, problem=problem)
-    elif outcome_of(run) == State.DONE:
+    """Write down what its newest import has made of an upload since."""
+    state = state_by(upload, run)
+    if run is None or state == upload.state:
+        _give_back(upload, run, now)
+    elif state == State.DONE:
         problem = run.error.replace(str(folder.file(upload.file)), upload.name)
         _let_go(folder, upload, _as_seen(upload), State.DONE, problem=problem)
-    elif outcome_of(run) == State.FAILED:
+    elif state == State.FAILED:
         problem = run.error or f"{run.parameters['stopped_by']} stopped its import."
         _settle(_as_seen(upload), State.FAILED, problem=problem)
+    elif state == State.IMPORTING:
+        # As if it had been ordered at that moment: what the run comes to is this upload's.
+        _settle(_as_seen(upload), State.IMPORTING, updated_at=run.started_at)
+
+
+def _give_back(upload: Upload, run: SyncRun | None, now: datetime) -> None:
+    """Let an import that no worker has taken for a day be ordered again."""
+    is_taken = run is not None and run.started_at >= upload.updated_at
+    if upload.state == State.IMPORTING and not is_taken and upload.updated_at < now - HALF_KEPT:
+        problem = "No worker has taken it for a day: order its import again."
+        _settle(_as_seen(upload), State.READY, problem=problem)
 
 
 def _as_seen(upload: Upload) -> QuerySet[Upload]:
@@ -158,8 +169,8 @@ def _let_go(
 
 def _settle(rows: QuerySet[Upload], state: Upload.State, **facts: object) -> bool:
     """Write down what became of the upload in `rows`; False where something else did meanwhile."""
-    facts = {"problem": "", **facts}
-    return rows.update(state=state, updated_at=Now(), **facts) == 1
+    facts = {"problem": "", "updated_at": Now(), **facts}
+    return rows.update(state=state, **facts) == 1
 
 
 async def _look(path: Path, symbol: str | None, should_stop: ShouldStop) -> UploadFindings:

@@ -495,6 +495,47 @@ class TestCheckAndImport:
         # The run that failed was ordered before.
         assert upload_of(upload.pk).state == "importing"
 
+    @pytest.fixture
+    def failed(self, alice: Client, folder: Path) -> Upload:
+        """Give an upload whose import failed, long enough ago to be tidied."""
+        upload = upload_whole(alice)
+        SyncRun.objects.create(
+            kind="import", state="failed", parameters={"paths": [str(folder / upload.file)]}, error="no room"
+        )
+        Upload.objects.update(
+            state="failed", problem="no room", updated_at=timezone.now() - timedelta(days=8)
+        )
+        return upload_of(upload.pk)
+
+    def test_a_failed_import_that_is_started_again_elsewhere_is_followed_to_its_end(
+        self, alice: Client, folder: Path, failed: Upload
+    ) -> None:
+        run = SyncRun.objects.create(kind="import", parameters={"paths": [str(folder / failed.file)]})
+        assert "Discard" not in page_of(alice, failed)
+        deed(alice, "discard", failed)
+        tidy_uploads(timezone.now())
+        assert (upload_of(failed.pk).state, upload_of(failed.pk).problem) == ("importing", "")
+        assert kept(folder, failed) == CSV
+        SyncRun.objects.filter(pk=run.pk).update(state="done")
+        tidy_uploads(timezone.now())
+        assert upload_of(failed.pk).state == "done"
+        assert list(folder.iterdir()) == []
+
+    def test_one_that_is_done_by_the_next_upkeep_is_done(
+        self, alice: Client, folder: Path, failed: Upload
+    ) -> None:
+        paths = [str(folder / failed.file)]
+        SyncRun.objects.create(kind="import", state="done", parameters={"paths": paths})
+        assert ">done<" in alice.get(reverse("admin:krakendata_upload_changelist")).content.decode()
+        tidy_uploads(timezone.now())
+        assert upload_of(failed.pk).state == "done"
+
+    def test_one_that_fails_again_stays_failed(self, alice: Client, folder: Path, failed: Upload) -> None:
+        Upload.objects.update(updated_at=timezone.now())
+        tidy_uploads(timezone.now())
+        assert (upload_of(failed.pk).state, upload_of(failed.pk).problem) == ("failed", "no room")
+        assert "Discard" in page_of(alice, failed)
+
     def test_where_the_queue_is_away_nothing_is_ordered(
         self, alice: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
