@@ -24,7 +24,7 @@ from krakendata.admin.upload_shown import bad_line, file_table, state_chip, told
 from krakendata.admin.wording import minute, numeric, size
 from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.models import RejectedRecord, SyncRun, Upload
-from krakendata.models.uploads import imports_of, outcome_of
+from krakendata.models.uploads import imports_of, state_by
 from krakendata.options import upload_folder, upload_limits
 from krakendata.security.operator_log import describe_action, refuse_action
 
@@ -79,7 +79,7 @@ def upload_page(request: HttpRequest, pk: str) -> HttpResponse:
         raise Http404("There is no such upload.")
     is_own = upload.owner == request.user.get_username() and request.user.has_perm(MAY_UPLOAD)
     run = runs_of([upload]).get(upload.pk)
-    state = _state_of(upload, run)
+    state = state_by(upload, run)
     return show(
         request,
         "upload.html",
@@ -204,7 +204,7 @@ def _is_check_lost(upload: Upload) -> bool:
 
 
 def _state_now(upload: Upload) -> Upload.State:
-    return _state_of(upload, runs_of([upload]).get(upload.pk))
+    return state_by(upload, runs_of([upload]).get(upload.pk))
 
 
 def _is_discardable(upload: Upload, state: Upload.State) -> bool:
@@ -212,17 +212,11 @@ def _is_discardable(upload: Upload, state: Upload.State) -> bool:
     return upload.has_file and state not in (State.IMPORTING, State.DONE)
 
 
-def _state_of(upload: Upload, run: SyncRun | None) -> Upload.State:
-    """The state as the run has it: the row follows at the next upkeep."""
-    state = State(upload.state)
-    return outcome_of(run) if state == State.IMPORTING and run is not None else state
-
-
 def _cells(upload: Upload, run: SyncRun | None) -> list[object]:
     return [
         link(upload.name, "krakendata_upload_change", upload.pk),
         numeric(size(upload.size)),
-        state_chip(upload, _state_of(upload, run)),
+        state_chip(upload, state_by(upload, run)),
         upload.owner,
         numeric(minute(upload.created_at)),
     ]

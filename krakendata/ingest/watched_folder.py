@@ -22,7 +22,8 @@ async def settled_archives(
 ) -> list[Path]:
     """The files of `folder` (and below) to import: unchanged for a while, all slices of a zip together.
 
-    A file that an import has read to its end, or refused, is left out until it changes. `now` is aware UTC.
+    A file that an import has read to its end, or refused, is left out until it changes; so is one whose import somebody
+    stopped, which goes on once that run is resumed. `now` is aware UTC.
     """
     async with connect(database) as connection:
         attempts = await import_attempts(connection)

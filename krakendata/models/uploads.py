@@ -65,8 +65,22 @@ def imports_of(paths: Iterable[str]) -> dict[str, SyncRun]:
     return {run.parameters["paths"][0]: run for run in runs}
 
 
-def outcome_of(run: SyncRun) -> Upload.State:
-    """What the newest import of an upload makes of it. One that somebody stopped goes on once it is ordered again."""
+def state_by(upload: Upload, run: SyncRun | None) -> Upload.State:
+    """The state of an upload as its newest import has it; the row follows at the next upkeep."""
+    state = Upload.State(upload.state)
+    if run is None:
+        return state
+    if state == Upload.State.IMPORTING:
+        # A run from before was ordered before this one.
+        return state if run.started_at < upload.updated_at else _outcome_of(run)
+    # One that failed may be resumed, or started again, where nobody knows of uploads: at the runs, or at the desk.
+    if state == Upload.State.FAILED and (run.is_running or run.state == SyncRun.State.DONE):
+        return _outcome_of(run)
+    return state
+
+
+def _outcome_of(run: SyncRun) -> Upload.State:
+    """What an import makes of its upload. One that somebody stopped goes on once it is ordered again."""
     if run.state == SyncRun.State.DONE:
         return Upload.State.DONE
     is_stopped = not run.is_running and "stopped_by" in run.parameters

@@ -2,20 +2,24 @@
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celery import Task, shared_task
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from krakendata.errors import ImportFileError
-from krakendata.ingest.upload_check import CheckStopped, UploadFindings
+from krakendata.ingest.upload_check import CheckStopped, ShouldStop, UploadFindings
 from krakendata.ingest.upload_check import check_upload as look_at
 from krakendata.ingest.upload_files import UploadFolder
 from krakendata.management.command import database_arguments
 from krakendata.models import SyncRun, Upload
-from krakendata.models.uploads import imports_of, outcome_of
+from krakendata.models.uploads import imports_of, state_by
 from krakendata.options import upload_folder, upload_limits
+from krakendata.storage.backfill_runs import alone
 from krakendata.storage.ledger import read_lines
 from krakendata.storage.queries import read_pairs
 from krakendata.storage.sessions import connect
@@ -29,7 +33,12 @@ logger = logging.getLogger(__name__)
 State = Upload.State
 
 # Half a check is of no use to anybody: one that takes longer than a share goes on to its end, unless the worker ends.
-GRACE_SECONDS = timedelta(hours=1).total_seconds()
+# Before an hour is over, when its message would be delivered again, it is given up: a disk may answer no more.
+CHECK_SECONDS = timedelta(minutes=50).total_seconds()
+TOO_LONG = (
+    f"Its check took longer than {CHECK_SECONDS / 60:.0f} minutes and was given up. Check it again when the server has "
+    "less to do, or import the file where it lies, with manage.py import_csv."
+)
 
 KEPT_FOR = {
     State.RECEIVING: HALF_KEPT,
@@ -39,35 +48,62 @@ KEPT_FOR = {
 }
 
 
+class _CheckedElsewhere(Exception):
+    """Another worker is at this check: its message came twice, or somebody asked again."""
+
+
 @shared_task(name="krakendata.tasks.check_upload", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def check_upload(self: Task, number: int) -> None:
     """Look at an upload whose bytes are all there: then it is ready to be imported, or refused with a sentence."""
-    upload = Upload.objects.filter(pk=number, state=State.CHECKING).first()
+    checking = Upload.objects.filter(pk=number, state=State.CHECKING)
+    upload = checking.first()
     if upload is None:
         return
     folder = upload_folder()
     if folder is None or not folder.has(upload.file):
         problem = "The worker does not find it: UPLOAD_DIR has to be one folder for the web server and every worker."
-        _settle(upload, State.CHECKING, problem=problem)
+        _settle(checking, State.CHECKING, problem=problem)
         return
     path = folder.file(upload.file)
     if path.stat().st_size != upload.size:
-        _refuse(folder, upload, f"{upload.name} has another size on the disk than was sent; upload it again.")
+        problem = f"{upload.name} has another size on the disk than was sent; upload it again."
+        _let_go(folder, upload, checking, State.REFUSED, problem=problem)
         return
+    try:
+        findings = _checked(self, upload, path)
+    except ImportFileError as error:
+        problem = str(error).replace(str(path), upload.name)
+        _let_go(folder, upload, checking, State.REFUSED, problem=problem)
+    except _CheckedElsewhere:
+        pass
+    except CheckStopped:
+        if is_stopping():
+            self.apply_async(args=[number])
+        else:
+            _settle(checking, State.CHECKING, problem=TOO_LONG)
+    else:
+        _settle(checking, State.READY, findings=findings.as_json(path, upload.name))
+
+
+def _checked(task: Task, upload: Upload, path: Path) -> UploadFindings:
+    """Look at it for as long as a check may take; raises CheckStopped where that, or the worker, ends first."""
+    ends = time.monotonic() + CHECK_SECONDS
+
+    def should_stop() -> bool:
+        # Asked by the thread that looks, which nobody can cancel.
+        return is_stopping() or time.monotonic() >= ends
 
     async def deed(share: Share) -> UploadFindings:
-        return await _look(path, upload.symbol)
+        async with alone(database_arguments(), f"check_upload {upload.pk}") as is_alone:
+            if not is_alone:
+                raise _CheckedElsewhere
+            return await _look(path, upload.symbol, should_stop)
 
-    try:
-        findings = run_share(self, deed, GRACE_SECONDS)
-    except ImportFileError as error:
-        _refuse(folder, upload, str(error).replace(str(path), upload.name))
-        return
-    except CheckStopped:
-        self.apply_async(args=[number])
-        return
-    if findings is not None:
-        _settle(upload, State.READY, findings=findings.as_json(path, upload.name))
+    findings = run_share(task, deed, CHECK_SECONDS)
+    if findings is None:
+        # It was cancelled: a thread that waits for its disk asks nothing.
+        raise CheckStopped
+    return findings
 
 
 def tidy_uploads(now: datetime) -> None:
@@ -75,48 +111,72 @@ def tidy_uploads(now: datetime) -> None:
     folder = upload_folder()
     if folder is None:
         return
-    importing = {str(folder.file(each.file)): each for each in Upload.objects.filter(state=State.IMPORTING)}
-    runs = imports_of(importing)
-    for path, upload in importing.items():
+    imported = Upload.objects.filter(state__in=(State.IMPORTING, State.FAILED))
+    by_path = {str(folder.file(upload.file)): upload for upload in imported}
+    runs = imports_of(by_path)
+    for path, upload in by_path.items():
         _follow(folder, upload, runs.get(path), now)
     for state, kept in KEPT_FOR.items():
         for upload in Upload.objects.filter(state=state, updated_at__lt=now - kept):
-            folder.remove(upload.file)
             days = kept // timedelta(days=1)
-            _settle(
-                upload, State.DISCARDED, problem=f"Nobody came back to it for {days} d, so it was taken away."
-            )
-            logger.info("discarded upload id=%d state=%s", upload.pk, state)
+            problem = f"Nobody came back to it for {days} d, so it was taken away."
+            if _let_go(folder, upload, _as_seen(upload), State.DISCARDED, problem=problem):
+                logger.info("discarded upload id=%d state=%s", upload.pk, state)
 
 
 def _follow(folder: UploadFolder, upload: Upload, run: SyncRun | None, now: datetime) -> None:
-    # An older one was ordered before this one.
-    if run is None or run.started_at < upload.updated_at:
-        if upload.updated_at < now - HALF_KEPT:
-            _settle(upload, State.READY, problem="No worker has taken it for a day: order its import again.")
-    elif outcome_of(run) == State.DONE:
-        folder.remove(upload.file)
-        _settle(upload, State.DONE, problem=run.error.replace(str(folder.file(upload.file)), upload.name))
-    elif outcome_of(run) == State.FAILED:
+    """Write down what its newest import has made of an upload since."""
+    state = state_by(upload, run)
+    if run is None or state == upload.state:
+        _give_back(upload, run, now)
+    elif state == State.DONE:
+        problem = run.error.replace(str(folder.file(upload.file)), upload.name)
+        _let_go(folder, upload, _as_seen(upload), State.DONE, problem=problem)
+    elif state == State.FAILED:
         problem = run.error or f"{run.parameters['stopped_by']} stopped its import."
-        _settle(upload, State.FAILED, problem=problem)
+        _settle(_as_seen(upload), State.FAILED, problem=problem)
+    elif state == State.IMPORTING:
+        # As if it had been ordered at that moment: what the run comes to is this upload's.
+        _settle(_as_seen(upload), State.IMPORTING, updated_at=run.started_at)
 
 
-def _refuse(folder: UploadFolder, upload: Upload, problem: str) -> None:
-    folder.remove(upload.file)
-    _settle(upload, State.REFUSED, problem=problem)
+def _give_back(upload: Upload, run: SyncRun | None, now: datetime) -> None:
+    """Let an import that no worker has taken for a day be ordered again."""
+    is_taken = run is not None and run.started_at >= upload.updated_at
+    if upload.state == State.IMPORTING and not is_taken and upload.updated_at < now - HALF_KEPT:
+        problem = "No worker has taken it for a day: order its import again."
+        _settle(_as_seen(upload), State.READY, problem=problem)
 
 
-def _settle(upload: Upload, state: Upload.State, **facts: object) -> None:
-    """Write down what became of it, unless something else did meanwhile."""
-    facts = {"problem": "", **facts}
-    Upload.objects.filter(pk=upload.pk, state=upload.state).update(state=state, updated_at=Now(), **facts)
+def _as_seen(upload: Upload) -> QuerySet[Upload]:
+    """The upload's row as long as nothing has happened to it since it was read: no order, no chunk, no check."""
+    return Upload.objects.filter(pk=upload.pk, state=upload.state, updated_at=upload.updated_at)
 
 
-async def _look(path: Path, symbol: str | None) -> UploadFindings:
+def _let_go(
+    folder: UploadFolder, upload: Upload, rows: QuerySet[Upload], state: Upload.State, problem: str
+) -> bool:
+    """Settle the upload and take its file away, or neither; False where something else happened to it meanwhile.
+
+    The row comes first and is held until the file is gone: whoever orders an import meanwhile waits, and is told.
+    """
+    with transaction.atomic():
+        is_settled = _settle(rows, state, problem=problem)
+        if is_settled:
+            folder.remove(upload.file)
+    return is_settled
+
+
+def _settle(rows: QuerySet[Upload], state: Upload.State, **facts: object) -> bool:
+    """Write down what became of the upload in `rows`; False where something else did meanwhile."""
+    facts = {"problem": "", "updated_at": Now(), **facts}
+    return rows.update(state=state, **facts) == 1
+
+
+async def _look(path: Path, symbol: str | None, should_stop: ShouldStop) -> UploadFindings:
     async with connect(database_arguments()) as connection:
         symbols, lines = Symbols(await read_pairs(connection)), await read_lines(connection)
     most = upload_limits().unpacked_bytes
     return await asyncio.to_thread(
-        look_at, path, symbols, symbol, lines, datetime.now(UTC), most, is_stopping
+        look_at, path, symbols, symbol, lines, datetime.now(UTC), most, should_stop
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -21,10 +22,12 @@ from pytest_django.fixtures import Settings
 
 from config.celery import app
 from krakendata.admin import upload_chunks
+from krakendata.errors import ImportFileError
 from krakendata.ingest import upload_files
 from krakendata.models import ImportFile, OperatorAction, SyncRun, Trade, Upload
 from krakendata.models.uploads import imports_of
-from krakendata.tasks import check_upload, import_files
+from krakendata.storage.sql import query
+from krakendata.tasks import check_upload, import_files, uploading
 from krakendata.tasks.uploading import tidy_uploads
 from krakendata.uploads import CHUNK_BYTES
 from tests.archive_files import made_trades, trade_line
@@ -111,6 +114,9 @@ def page_of(client: Client, upload: Upload) -> str:
     answer = client.get(reverse("admin:krakendata_upload_change", args=[upload.pk]))
     assert answer.status_code == 200
     return " ".join(answer.content.decode().split())
+
+
+Meanwhile = Callable[[Callable[[], object]], None]
 
 
 class TestChunks:
@@ -412,6 +418,65 @@ class TestCheckAndImport:
         assert "has to be one folder" in upload.problem
         assert "Check it again" in page_of(alice, upload)
 
+    def test_a_second_check_takes_nothing_from_what_the_first_found_good(
+        self, alice: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+
+        def look(path: Path, *_: object) -> None:
+            Upload.objects.update(state="importing")
+            connection.close()
+            raise ImportFileError("it cannot be read.", file=str(path))
+
+        monkeypatch.setattr(uploading, "look_at", look)
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert upload_of(upload.pk).state == "importing"
+        assert kept(folder, upload) == CSV
+
+    def test_one_that_another_worker_looks_at_is_left_to_it(self, alice: Client) -> None:
+        upload = upload_whole(alice)
+        with connection.cursor() as cursor:
+            cursor.execute(query("try_deed_lock"), {"deed": f"check_upload {upload.pk}"})
+            check_upload.apply(args=[upload.pk], throw=True)
+            assert upload_of(upload.pk).state == "checking"
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert upload_of(upload.pk).state == "ready"
+
+    def test_a_check_that_takes_too_long_is_given_up_and_may_be_asked_for_again(
+        self, alice: Client, folder: Path, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+        queue.delete("krakendata.long")
+        with monkeypatch.context() as patch:
+            patch.setattr(uploading, "CHECK_SECONDS", 0)
+            check_upload.apply(args=[upload.pk], throw=True)
+        page = page_of(alice, upload_of(upload.pk))
+        assert "took longer than 50 minutes" in page
+        assert "Check it again" in page
+        assert queued(queue) == []
+        check_upload.apply(args=[upload.pk], throw=True)
+        upload = upload_of(upload.pk)
+        assert (upload.state, upload.problem) == ("ready", "")
+
+    def test_a_check_that_is_cancelled_says_so_too(
+        self, alice: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+        monkeypatch.setattr(uploading, "run_share", lambda *_: None)
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert "took longer than" in upload_of(upload.pk).problem
+
+    def test_a_check_that_ends_with_its_worker_is_left_to_another(
+        self, alice: Client, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = upload_whole(alice)
+        queue.delete("krakendata.long")
+        monkeypatch.setattr(uploading, "is_stopping", lambda: True)
+        check_upload.apply(args=[upload.pk], throw=True)
+        assert queued(queue) == [("krakendata.tasks.check_upload", [upload.pk])]
+        assert upload_of(upload.pk).problem == ""
+
     def test_an_import_that_failed_may_be_ordered_again(
         self, alice: Client, folder: Path, queue: redis.Redis
     ) -> None:
@@ -429,6 +494,47 @@ class TestCheckAndImport:
         tidy_uploads(timezone.now())
         # The run that failed was ordered before.
         assert upload_of(upload.pk).state == "importing"
+
+    @pytest.fixture
+    def failed(self, alice: Client, folder: Path) -> Upload:
+        """Give an upload whose import failed, long enough ago to be tidied."""
+        upload = upload_whole(alice)
+        SyncRun.objects.create(
+            kind="import", state="failed", parameters={"paths": [str(folder / upload.file)]}, error="no room"
+        )
+        Upload.objects.update(
+            state="failed", problem="no room", updated_at=timezone.now() - timedelta(days=8)
+        )
+        return upload_of(upload.pk)
+
+    def test_a_failed_import_that_is_started_again_elsewhere_is_followed_to_its_end(
+        self, alice: Client, folder: Path, failed: Upload
+    ) -> None:
+        run = SyncRun.objects.create(kind="import", parameters={"paths": [str(folder / failed.file)]})
+        assert "Discard" not in page_of(alice, failed)
+        deed(alice, "discard", failed)
+        tidy_uploads(timezone.now())
+        assert (upload_of(failed.pk).state, upload_of(failed.pk).problem) == ("importing", "")
+        assert kept(folder, failed) == CSV
+        SyncRun.objects.filter(pk=run.pk).update(state="done")
+        tidy_uploads(timezone.now())
+        assert upload_of(failed.pk).state == "done"
+        assert list(folder.iterdir()) == []
+
+    def test_one_that_is_done_by_the_next_upkeep_is_done(
+        self, alice: Client, folder: Path, failed: Upload
+    ) -> None:
+        paths = [str(folder / failed.file)]
+        SyncRun.objects.create(kind="import", state="done", parameters={"paths": paths})
+        assert ">done<" in alice.get(reverse("admin:krakendata_upload_changelist")).content.decode()
+        tidy_uploads(timezone.now())
+        assert upload_of(failed.pk).state == "done"
+
+    def test_one_that_fails_again_stays_failed(self, alice: Client, folder: Path, failed: Upload) -> None:
+        Upload.objects.update(updated_at=timezone.now())
+        tidy_uploads(timezone.now())
+        assert (upload_of(failed.pk).state, upload_of(failed.pk).problem) == ("failed", "no room")
+        assert "Discard" in page_of(alice, failed)
 
     def test_where_the_queue_is_away_nothing_is_ordered(
         self, alice: Client, monkeypatch: pytest.MonkeyPatch
@@ -463,6 +569,43 @@ class TestTidying:
         tidy_uploads(timezone.now())
         assert bool(list(folder.iterdir())) == is_kept
         assert (upload_of(number).state == "discarded") != is_kept
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+        """Do something to an upload that is about to be tidied: while the file of the one before it is removed."""
+        remove = upload_files.UploadFolder.remove
+
+        def do(what: Callable[[], object]) -> None:
+            def removing(folder: upload_files.UploadFolder, name: str) -> None:
+                monkeypatch.setattr(upload_files.UploadFolder, "remove", remove)
+                remove(folder, name)
+                what()
+
+            monkeypatch.setattr(upload_files.UploadFolder, "remove", removing)
+
+        return do
+
+    def test_one_that_is_ordered_meanwhile_keeps_its_file(
+        self, alice: Client, folder: Path, meanwhile: Meanwhile
+    ) -> None:
+        upload, newest = upload_whole(alice), upload_whole(alice)
+        Upload.objects.update(state="ready", updated_at=timezone.now() - timedelta(days=8))
+        meanwhile(lambda: deed(alice, "import", upload))
+        tidy_uploads(timezone.now())
+        assert upload_of(newest.pk).state == "discarded"
+        assert upload_of(upload.pk).state == "importing"
+        assert kept(folder, upload) == CSV
+
+    def test_one_that_goes_on_meanwhile_is_kept(
+        self, alice: Client, folder: Path, meanwhile: Meanwhile
+    ) -> None:
+        number, newest = (facts_of(begin(alice, name))["id"] for name in ("XBTUSD.csv", "ETHUSD.csv"))
+        Upload.objects.update(updated_at=timezone.now() - timedelta(days=2))
+        meanwhile(lambda: send(alice, number, 0, CSV[:CHUNK]))
+        tidy_uploads(timezone.now())
+        assert upload_of(newest).state == "discarded"
+        assert upload_of(number).state == "receiving"
+        assert kept(folder, upload_of(number)) == CSV[:CHUNK]
 
     def test_an_upload_is_discarded_by_its_owner(self, alice: Client, folder: Path) -> None:
         upload = upload_of(facts_of(begin(alice))["id"])

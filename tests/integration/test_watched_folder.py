@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from krakendata.ingest.watched_folder import settled_archives
+from krakendata.storage.sql import query
 from tests.archive_files import made_trades, write_lines, write_trades
 from tests.fix_storage import NOW, Store
 
@@ -79,4 +80,32 @@ async def test_a_file_whose_import_was_cut_off_is_due_again(store: Store, folder
     path = write_trades(folder / "XBTUSD.csv", TRADES)
     await store.import_files(path)
     await store.connection.execute("UPDATE sync_runs SET state = 'interrupted'")
+    assert await due(store, folder) == [path]
+
+
+async def test_a_file_whose_import_somebody_stopped_waits_for_it_to_be_resumed(
+    store: Store, folder: Path
+) -> None:
+    path = write_trades(folder / "XBTUSD.csv", TRADES)
+    report = await store.import_files(path, by="worker")
+    run = {"run": report.run_id, "who": "somebody"}
+    await store.connection.execute("UPDATE sync_runs SET state = 'running'")
+    await store.connection.execute(query("ask_run_to_stop"), run)
+    await store.connection.execute("UPDATE sync_runs SET state = 'stopped'")
+    other = write_trades(folder / "ETHUSD.csv", TRADES)
+    assert await due(store, folder) == [other]
+    await store.connection.execute(query("let_run_go_on"), run)
+    assert await due(store, folder) == [other, path]
+
+
+async def test_a_file_whose_import_somebody_stopped_is_due_again_when_it_changes(
+    store: Store, folder: Path
+) -> None:
+    path = write_trades(folder / "XBTUSD.csv", TRADES[:10])
+    await store.import_files(path)
+    await store.connection.execute(
+        "UPDATE sync_runs SET state = 'stopped', parameters = parameters || '{\"stopped_by\": \"somebody\"}'"
+    )
+    assert await due(store, folder) == []
+    write_trades(path, TRADES)
     assert await due(store, folder) == [path]

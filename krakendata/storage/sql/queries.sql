@@ -365,9 +365,9 @@ UPDATE sync_runs SET parameters = parameters || '{"permanent": true}' WHERE id =
 SELECT pg_try_advisory_lock(hashtext('krakendata deed'), hashtext(%(deed)s))
 
 -- name: import_attempts
--- When each path was last imported to its end, refused or not.
+-- When each path was last imported to its end, refused or not, or until somebody stopped it.
 SELECT path, max(started_at) FROM sync_runs, jsonb_array_elements_text(parameters -> 'paths') AS path
-WHERE kind = 'import' AND state = 'done' GROUP BY path
+WHERE kind = 'import' AND (state = 'done' OR parameters ? 'stopped_by') GROUP BY path
 
 -- name: hold_lines
 -- For longer than a transaction; before hold_symbol, as writers take them.
