@@ -13,13 +13,14 @@ from django.shortcuts import redirect
 
 from krakendata.admin.desk import PERMISSIONS, address_name, read_failures
 from krakendata.admin.pages import deed
+from krakendata.admin.reject_deciding import PERMISSIONS as DECIDING
 from krakendata.admin.wording import counted
 from krakendata.attention import Deed
 from krakendata.errors import UnknownSymbol
 from krakendata.management.queueing import QueueAway, queue_task
 from krakendata.management.run_orders import REPEATABLE, queue_again
 from krakendata.security.operator_log import describe_action, refuse_action
-from krakendata.storage.desk import forget_feed, forget_worker, read_runs_to_restart
+from krakendata.storage.desk import RestartableRun, forget_feed, forget_worker, read_runs_to_restart
 from krakendata.types import Symbols
 
 # What the timetable starts, as far as somebody waits for it.
@@ -42,7 +43,7 @@ def _page_of(what: Deed) -> Callable[..., HttpResponse]:
         target = request.POST.get("target", "").replace("\0", "").strip()
         describe_action(request, target or "all", str(what))
         try:
-            messages.success(request, DEEDS[what](target))
+            messages.success(request, DEEDS[what](target, request.user))
         except QueueAway as away:
             refuse_action(request, f"{away} Nothing was changed.")
         except Useless as useless:
@@ -52,7 +53,7 @@ def _page_of(what: Deed) -> Callable[..., HttpResponse]:
     return remedy
 
 
-def _fill_gaps(target: str) -> str:
+def _fill_gaps(target: str, user: Any) -> str:
     if not target:
         queue_task("fill_gaps")
         return "A worker fills the gaps of every tracked pair."
@@ -61,33 +62,49 @@ def _fill_gaps(target: str) -> str:
     return f"A worker fills the gaps of {symbol}."
 
 
-def _backfill(target: str) -> str:
+def _backfill(target: str, user: Any) -> str:
     symbol = _symbol(target)
     queue_task("backfill", symbol)
     return f"A worker fetches the past of {symbol}, the newest trades first."
 
 
-def _run_due(target: str) -> str:
+def _run_due(target: str, user: Any) -> str:
     _queue_each([partial(queue_task, name) for name in DUE])
     return "What is due was queued: gaps, unfinished backfills, upkeep. The timetable itself has to be started again."
 
 
-def _upkeep(target: str) -> str:
+def _upkeep(target: str, user: Any) -> str:
     queue_task("upkeep")
     return "A worker refreshes the rollups."
 
 
-def _restart(target: str) -> str:
+def _restart(target: str, user: Any) -> str:
     with connection.cursor() as cursor:
-        runs = read_runs_to_restart(cursor, [_number(target)] if target else _failed_now())
-    if not runs:
+        failed = read_runs_to_restart(cursor, [_number(target)] if target else _failed_now())
+    if not failed:
         raise Useless("It has not failed, or is at work again.")
-    refused = [run for run in runs if run.kind not in REPEATABLE]
-    _queue_each([partial(queue_again, run.kind, run.parameters) for run in runs if run.kind in REPEATABLE])
-    if len(refused) == len(runs):
-        raise Useless(f"A run of the kind {refused[0].kind} is started by its own command.")
-    words = f"run {runs[0].id}" if len(runs) == 1 else counted(len(runs) - len(refused), "run", "runs")
+    repeatable = [run for run in failed if run.kind in REPEATABLE]
+    if not repeatable:
+        raise Useless(f"A run of the kind {failed[0].kind} is started by its own command.")
+    runs = [run for run in repeatable if user.has_perms(_takes(run))]
+    if not runs:
+        raise Useless("It decides about rejected records, which takes the permission to decide so yourself.")
+    _queue_each([partial(queue_again, run.kind, _signed(run, user)) for run in runs])
+    words = f"run {runs[0].id}" if len(failed) == 1 else counted(len(runs), "run", "runs")
     return f"A worker does {words} again; what was done already is not done twice."
+
+
+def _takes(run: RestartableRun) -> list[str]:
+    """The permissions beyond that of starting again: who may not decide may not have it decided either."""
+    deeds = {"replay_rejects": ["replay"], "dismiss_rejects": ["dismiss"]}.get(run.kind, [])
+    if deeds and run.parameters.get("fields"):
+        deeds = [*deeds, "correct"]
+    return [DECIDING[deed] for deed in deeds]
+
+
+def _signed(run: RestartableRun, user: Any) -> dict[str, Any]:
+    """What was asked; a decision is signed by who has it made now."""
+    return run.parameters | ({"by": user.get_username()} if _takes(run) else {})
 
 
 def _queue_each(orders: Sequence[Callable[[], None]]) -> None:
@@ -106,13 +123,13 @@ def _failed_now() -> list[int]:
     return [run.id for run in read_failures() if not run.is_answered and run.kind in REPEATABLE]
 
 
-def _forget_feed(target: str) -> str:
+def _forget_feed(target: str, user: Any) -> str:
     with connection.cursor() as cursor:
         forget_feed(cursor, _number(target) if target else None)
     return "It is forgotten; a feed that lives shows itself within seconds."
 
 
-def _forget_worker(target: str) -> str:
+def _forget_worker(target: str, user: Any) -> str:
     with connection.cursor() as cursor:
         forget_worker(cursor, target or None)
     return "It is forgotten; a worker that lives shows itself within seconds."
@@ -132,7 +149,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-DEEDS: dict[Deed, Callable[[str], str]] = {
+DEEDS: dict[Deed, Callable[[str, Any], str]] = {
     Deed.FILL_GAPS: _fill_gaps,
     Deed.BACKFILL: _backfill,
     Deed.RUN_DUE: _run_due,

@@ -411,7 +411,7 @@ def test_a_queue_that_goes_away_in_between_says_what_it_took(
                 [],
                 {
                     "selection": {"reason": "bad_side"},
-                    "by": "ada",
+                    "by": "operator",
                     "fields": {"side": "b"},
                     "why": "x",
                     "after": 0,
@@ -427,6 +427,24 @@ def test_a_failed_run_is_asked_for_again_as_it_was(
     run = fail(kind, parameters=parameters)
     press(operator, f"restart {run.pk}")
     assert queued(queue) == [task]
+
+
+@pytest.mark.parametrize(
+    ("codenames", "signed"),
+    [
+        ([], []),
+        (["replay_rejectedrecord"], []),
+        (["replay_rejectedrecord", "correct_rejectedrecord"], ["guest"]),
+    ],
+)
+def test_who_may_not_decide_has_no_decision_made_again_and_who_may_signs_it(
+    client: Client, queue: redis.Redis, codenames: list[str], signed: list[str]
+) -> None:
+    run = fail("replay_rejects", parameters={"run": 1, "by": "ada", "fields": {"side": "b"}, "why": "x"})
+    allow(client, "view_syncstatus", "view_syncrun", "restart_syncrun", *codenames)
+    told = press(client, f"restart {run.pk}")
+    assert ("takes the permission to decide so yourself" in told) is (not signed)
+    assert [named["by"] for _, _, named in queued(queue)] == signed
 
 
 def test_all_failed_runs_are_started_again_but_those_that_were_made_good(
