@@ -86,16 +86,17 @@ def test_the_login_has_no_violation(context: BrowserContext) -> None:
     assert violations(opened) == []
 
 
-def test_an_empty_admin_has_no_violation(page: Page) -> None:
-    assert looked_at(page, "empty") == {}
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 2560)])
+def test_an_empty_admin_has_no_violation(page: Page, scheme: str, width: int) -> None:
+    set_window(page, scheme, width)
+    assert looked_at(page, f"empty-{scheme}-{width}") == {}
 
 
 @pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
 def test_a_full_admin_has_no_violation(page: Page, scheme: str, width: int) -> None:
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.set_viewport_size({"width": width, "height": 800})
-    assert looked_at(page, f"{scheme}-{width}") == {}
+    set_window(page, scheme, width)
+    assert looked_at(page, f"full-{scheme}-{width}") == {}
 
 
 def test_what_the_theme_leaves_to_the_mouse_opens_by_the_keyboard(page: Page) -> None:
@@ -108,6 +109,11 @@ def test_what_the_theme_leaves_to_the_mouse_opens_by_the_keyboard(page: Page) ->
     account = page.get_by_role("button", name="operator")
     account.press("Space")
     expect(page.get_by_role("link", name="Change password")).to_be_visible()
+
+
+def set_window(page: Page, scheme: str, width: int) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": width, "height": 800})
 
 
 def looked_at(page: Page, name: str) -> dict[str, list[str]]:
