@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from krakendata.errors import ImportFileError, UnknownSymbol
+from krakendata.kraken.archive_files import Found
 from krakendata.kraken.archives import SNIFF_BYTES, ArchiveMember, Layout, find_members, sniff
 from krakendata.storage.ledger import Lines
 from krakendata.types import Symbols
@@ -69,8 +70,19 @@ def plan_import(
 
     `symbol` overrides the file names. `imported` has the version and pair of every file that is wholly in.
     """
+    return plan_members(find_members(paths), symbols, symbol, lines, imported)
+
+
+def plan_members(
+    members: Iterable[Found],
+    symbols: Symbols,
+    symbol: str | None,
+    lines: Lines,
+    imported: Mapping[str, tuple[str, str]],
+) -> ImportPlan:
+    """Look at members that were found before; what was refused there is refused here."""
     plan = ImportPlan([], [], [])
-    for found in find_members(paths):
+    for found in members:
         if isinstance(found, ImportFileError):
             plan.refused.append(found)
             continue

@@ -3,8 +3,8 @@
 import copy
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from krakendata.errors import ImportFileError
 from krakendata.ingest.candle_rows import read_candles
 from krakendata.ingest.doubtful_rows import PlacedRejection
-from krakendata.ingest.import_plan import PlannedFile, plan_import
+from krakendata.ingest.import_plan import PlannedFile, plan_members
 from krakendata.ingest.trade_rows import read_trades
 from krakendata.kraken.archive_members import (
     DAMAGED,
@@ -32,9 +32,11 @@ LOOK_BYTES = 64 << 20
 LEAST_LOOK_BYTES = 64 << 10
 BLOCK_BYTES = 1 << 20
 
-# A zip's own list of members is read into memory before anything is known of it. Kraken's with 12,000 of them has
-# less than 2 MB.
-MAX_DIRECTORY_BYTES = 64 << 20
+# A zip's own list of members is read into memory before anything is known of it, and each of them is then opened:
+# about a kilobyte and a millisecond. Kraken's with 12,000 of them has less than 2 MB. The bytes are what is read; the
+# number is what the archive says of itself.
+MAX_DIRECTORY_BYTES = 8 << 20
+MAX_MEMBERS = 100_000
 
 # Kept in the upload's row, and shown.
 FILES_TOLD = 50
@@ -64,12 +66,30 @@ class BadLine:
     raw: str
 
 
+@dataclass(slots=True)
+class _Refusals:
+    """How many members are refused, and why the first of them are: in words, as an error keeps what was read alive."""
+
+    count: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def add(self, error: ImportFileError) -> None:
+        """Count it, and keep its sentence if it is one of the first."""
+        self.count += 1
+        if len(self.told) < FILES_TOLD:
+            self.told.append(str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class UploadFindings:
-    """What an import of the file would do. `rows` is an estimate; `looked_at` rows were judged, `bad` of them bad."""
+    """What an import of the file would do. `rows` is an estimate; `looked_at` rows were judged, `bad` of them bad.
+
+    `refused` has the first FILES_TOLD of `refused_count` sentences.
+    """
 
     files: list[PlannedFile]
     refused: list[str]
+    refused_count: int
     rows: int
     looked_at: int
     bad: int
@@ -98,8 +118,8 @@ class UploadFindings:
             ],
             "file_count": len(self.files),
             "pairs": len({file.symbol for file in self.files}),
-            "refused": [told(text) for text in self.refused[:FILES_TOLD]],
-            "refused_count": len(self.refused),
+            "refused": [told(text) for text in self.refused],
+            "refused_count": self.refused_count,
             "rows": self.rows,
             "looked_at": self.looked_at,
             "bad": self.bad,
@@ -146,14 +166,14 @@ def check_upload(
     """
     if path.suffix == ".zip":
         _refuse_long_directory(path)
-    unsound = _refuse_unsound(path, most_unpacked, should_stop)
-    plan = plan_import([path], symbols, symbol, lines, {})
-    files = [file for file in plan.files if file.member.path not in unsound]
-    refusals = [*unsound.values(), *(error for error in plan.refused if error.file not in unsound)]
+    refusals = _Refusals()
+    members = _sound(_found(path, most_unpacked, refusals, should_stop), refusals, should_stop)
+    files = _planned(members, symbols, symbol, lines, refusals)
     look_bytes = max(LOOK_BYTES // max(len(files), 1), LEAST_LOOK_BYTES)
     looked_at, bad, first = 0, 0, None
     readable = []
     for file in files:
+        _stop_if(should_stop)
         try:
             for read, rejections in _judged(file, look_bytes, now):
                 _stop_if(should_stop)
@@ -161,11 +181,11 @@ def check_upload(
                 first = first or _first_bad(file, rejections)
             readable.append(file)
         except ImportFileError as error:
-            refusals.append(error)
+            refusals.add(error)
     if not readable:
-        raise refusals[0]
+        raise ImportFileError(refusals.told[0])
     rows = sum(file.rows for file in readable)
-    return UploadFindings(readable, [str(error) for error in refusals], rows, looked_at, bad, first)
+    return UploadFindings(readable, refusals.told, refusals.count, rows, looked_at, bad, first)
 
 
 def _stop_if(should_stop: ShouldStop) -> None:
@@ -173,11 +193,17 @@ def _stop_if(should_stop: ShouldStop) -> None:
         raise CheckStopped
 
 
-def _refuse_unsound(
-    path: Path, most_unpacked: int, should_stop: ShouldStop
-) -> dict[str | None, ImportFileError]:
-    """The members that are damaged, by path; raises ImportFileError if one lies, or all are too large together."""
-    members = [found for found in find_members([path]) if isinstance(found, ArchiveMember)]
+def _found(
+    path: Path, most_unpacked: int, refusals: _Refusals, should_stop: ShouldStop
+) -> list[ArchiveMember]:
+    """The members that can be read; raises ImportFileError if they are too large together."""
+    members = []
+    for found in find_members([path]):
+        _stop_if(should_stop)
+        if isinstance(found, ImportFileError):
+            refusals.add(found)
+        else:
+            members.append(found)
     declared = sum(member.size for member in members)
     if declared > most_unpacked:
         raise refused(
@@ -185,16 +211,42 @@ def _refuse_unsound(
             f"would unpack to {declared:,} bytes, and {most_unpacked:,} are taken at most "
             "(UPLOAD_MAX_UNPACKED_BYTES); import it where it lies, with manage.py import_csv",
         )
-    unsound: dict[str | None, ImportFileError] = {}
+    return members
+
+
+def _sound(
+    members: list[ArchiveMember], refusals: _Refusals, should_stop: ShouldStop
+) -> Iterator[ArchiveMember]:
+    """The members that are not damaged; raises ImportFileError if one lies."""
     for member in members:
+        _stop_if(should_stop)
         try:
             _refuse_other_size(member, should_stop)
         except _Bomb:
             # The reader would stop at the declared size and import what is before it: such an archive lies.
             raise
         except ImportFileError as error:
-            unsound[member.path] = error
-    return unsound
+            refusals.add(error)
+        else:
+            yield member
+
+
+def _planned(
+    members: Iterable[ArchiveMember],
+    symbols: Symbols,
+    symbol: str | None,
+    lines: Lines,
+    refusals: _Refusals,
+) -> list[PlannedFile]:
+    """The members that an import would read."""
+    files = []
+    for member in members:
+        # One by one, so that no more refusals are kept than are told.
+        plan = plan_members([member], symbols, symbol, lines, {})
+        files += plan.files
+        for error in plan.refused:
+            refusals.add(error)
+    return files
 
 
 def _refuse_other_size(member: ArchiveMember, should_stop: ShouldStop) -> None:
@@ -231,8 +283,11 @@ def _refuse_long_directory(path: Path) -> None:
             end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
     except DAMAGED as error:
         raise damaged(path, error) from error
-    # Without an end it is no zip, which the reader tells in its own words.
-    if end is not None and end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
+    if end is None:
+        # It is no zip, which the reader tells in its own words.
+        return
+    listed, length = end[zipfile._ECD_ENTRIES_TOTAL], end[zipfile._ECD_SIZE]  # type: ignore[attr-defined]
+    if listed > MAX_MEMBERS or length > MAX_DIRECTORY_BYTES:
         raise refused(path, "lists more members than any of Kraken's archives, a bomb; leave it out")
 
 

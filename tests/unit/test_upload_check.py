@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from krakendata.errors import ImportFileError
 from krakendata.ingest import upload_check
-from krakendata.ingest.upload_check import CheckStopped, UploadFindings, check_upload, named_pair
+from krakendata.ingest.upload_check import FILES_TOLD, CheckStopped, UploadFindings, check_upload, named_pair
 from krakendata.ingest.upload_files import UploadFolder
 from krakendata.storage.ledger import Lines
 from krakendata.types import Symbols
@@ -184,13 +185,65 @@ def test_a_member_with_another_checksum_is_refused_and_the_others_go_on(tmp_path
     assert "is damaged" in findings.refused[0]
 
 
+@pytest.mark.parametrize(("limit", "most"), [("MAX_DIRECTORY_BYTES", 100), ("MAX_MEMBERS", 1)])
 def test_a_list_of_members_that_would_fill_the_memory_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
-    monkeypatch.setattr(upload_check, "MAX_DIRECTORY_BYTES", 100)
+    monkeypatch.setattr(upload_check, limit, most)
+    monkeypatch.setattr(upload_check, "find_members", lambda _: pytest.fail("it was read"))
     path = write_zip(tmp_path / f"{KEPT}.zip", XBTUSD=TRADES_A, ETHUSD=TRADES_A)
     with pytest.raises(ImportFileError, match="lists more members"):
         checked(path)
+
+
+def test_more_members_than_any_archive_has_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / f"{KEPT}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("XBTUSD.csv", TRADES_A)
+    raw = bytearray(path.read_bytes())
+    place = raw.rindex(b"PK\x05\x06")
+    # The length of the list, of which zipfile reads as much: 8 MiB and a byte.
+    struct.pack_into("<I", raw, place + 12, (8 << 20) + 1)
+    path.write_bytes(raw)
+    with pytest.raises(ImportFileError, match="lists more members"):
+        checked(path)
+
+
+def test_of_many_refusals_the_first_are_told_and_all_are_counted(tmp_path: Path) -> None:
+    bad = {f"nothing{number}": "what this is\n" for number in range(60)}
+    path = write_zip(tmp_path / f"{KEPT}.zip", XBTUSD=TRADES_A, **bad)
+    findings = checked(path)
+    assert (len(findings.refused), findings.refused_count) == (FILES_TOLD, 60)
+    told = findings.as_json(path, "mine.zip")
+    assert (len(told["refused"]), told["refused_count"]) == (FILES_TOLD, 60)
+
+
+def test_what_one_member_holds_is_not_kept_while_the_others_are_looked_at(tmp_path: Path) -> None:
+    """A refusal that kept its traceback would keep the first 64 KiB of every refused member."""
+    text = "no,trades\n" * 6_400
+    path = write_zip(tmp_path / f"{KEPT}.zip", XBTUSD=TRADES_A, **{f"ETHUSD{n}": text for n in range(300)})
+    tracemalloc.start()
+    try:
+        assert checked(path, "BTC/USD").refused_count == 300
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 12 << 20
+
+
+@pytest.mark.parametrize("member", ["", "not a csv"], ids=["empty", "refused"])
+def test_it_asks_at_every_member_whether_to_stop(tmp_path: Path, member: str) -> None:
+    path = write_zip(tmp_path / f"{KEPT}.zip", **{f"nothing{number}": member for number in range(20)})
+    asked = 0
+
+    def should_stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 30
+
+    # Once when it is found, once when it is unpacked.
+    with pytest.raises(CheckStopped):
+        check_upload(path, Symbols(), None, LINES, NOW, MOST, should_stop)
 
 
 @pytest.mark.parametrize("name", ["../../etc/XBTUSD.csv", "/etc/XBTUSD.csv"])
