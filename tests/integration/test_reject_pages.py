@@ -189,6 +189,21 @@ def test_a_group_shows_its_first_records_in_few_queries(operator: Client) -> Non
     assert '<option value="side">' in page
 
 
+def test_the_waiting_records_of_a_pair_are_found_by_an_index(operator: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO rejected_records (source, place, symbol, reason, detail, raw)"
+            " SELECT 'archive', 'a.zip', 'BTC/USD', 'bad_side', 'd', 'r' FROM generate_series(1, 5000)"
+        )
+        cursor.execute("ANALYZE rejected_records")
+        with CaptureQueriesContext(connection) as asked:
+            operator.get(reverse(f"admin:{DECIDE}"), {"symbol": "ETH/USD"})
+        (statement,) = [each["sql"] for each in asked.captured_queries if '"symbol" = ' in each["sql"]]
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "rejected_records_waiting_symbol" in plan
+
+
 # --- deciding
 
 
