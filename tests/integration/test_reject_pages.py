@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from krakendata.admin import reject_deciding, rejects
 from krakendata.management.queueing import QueueAway
-from krakendata.models import RejectCount, RejectDecision, RejectedRecord, SyncRun
+from krakendata.models import OperatorAction, RejectCount, RejectDecision, RejectedRecord, SyncRun
 
 pytestmark = pytest.mark.django_db
 
@@ -341,6 +341,24 @@ def test_without_a_queue_the_page_names_the_command(
     record = reject()
     answer = operator.post(reverse(f"admin:{DECIDE}"), {"run": record.run_id, "deed": "replay"})
     assert f"manage.py replay_rejects --run {record.run_id} --by NAME" in unescape(answer.content.decode())
+
+
+def test_a_correction_is_kept_though_nobody_takes_its_replay(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(name: str, **arguments: Any) -> None:
+        raise QueueAway("The task queue does not answer.")
+
+    monkeypatch.setattr(reject_deciding, "queue_task", away)
+    post(operator, reject(), "correct", why="a capital", **{"field:side": "b"})
+    assert RejectDecision.objects.get().action == "corrected"
+    done = OperatorAction.objects.get()
+    assert (done.result, done.said.partition(". ")[0]) == ("done", "The correction is kept")
+
+
+def test_of_one_record_is_said_it(operator: Client, queued: Queued) -> None:
+    post(operator, reject(), "replay")
+    assert OperatorAction.objects.get().said.startswith("A worker replays it: ")
 
 
 # --- who may
