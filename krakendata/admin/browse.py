@@ -21,6 +21,8 @@ from krakendata.types import INTERVALS, Interval, Symbols, interval_of
 
 # Kraken opened in September 2013: nothing can be older.
 KRAKEN_OPENED = datetime(2013, 9, 1, tzinfo=UTC)
+# Nothing is asked for beyond it: nanoseconds as the ledger counts them end in 2262, Python's years in 9999.
+FAR_AHEAD = datetime(2200, 1, 1, tzinfo=UTC)
 
 # A stretch likely to hold about one page: a day of trades, a hundred candles and some quiet minutes.
 TRADES_WIDTH = timedelta(days=1)
@@ -48,6 +50,11 @@ class MomentField(forms.DateTimeField):
         formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
         widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "2024-01-31 12:00"})
         super().__init__(required=False, widget=widget, input_formats=formats)
+
+    def clean(self, value: Any) -> datetime | None:
+        """Read it; what is before Kraken opened, or centuries ahead, is the first or the last moment of all."""
+        moment: datetime | None = super().clean(value)
+        return None if moment is None else min(max(moment, KRAKEN_OPENED), FAR_AHEAD)
 
 
 class PairForm(forms.Form):

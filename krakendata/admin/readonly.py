@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
@@ -37,6 +38,15 @@ class ReadOnlyAdmin(ModelAdmin):
     list_filter_submit = True
     list_filter_sheet = False
     show_facets = None
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # A character that no text in the database can have: no filter can find it.
+        if any("\0" in text for _, texts in request.GET.lists() for text in texts):
+            raise BadRequest("No text has such a character.")
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        return answer
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -52,7 +52,7 @@ def sync_status(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("show", "all")
     if chosen not in VIEWS and chosen not in TRACKED:
         chosen = "all"
-    asked = request.GET.get("pair", "").strip()
+    asked = request.GET.get("pair", "").replace("\0", "").strip()
     if chosen in TRACKED:
         table, is_cut = tracked_table(asked, TRACKED[chosen][1])
     else:

@@ -344,6 +344,14 @@ def test_a_backfill_up_to_now_has_no_end(operator: Client, holed: datetime, queu
     assert arguments == ["BTC/USD", holed.isoformat(), None]
 
 
+def test_a_stretch_begins_no_earlier_than_kraken(
+    operator: Client, holed: datetime, queue: redis.Redis
+) -> None:
+    start(operator, "backfill", ["BTC/USD"], datetime(1, 1, 1, tzinfo=UTC), holed)
+    ((_, arguments, _),) = queued(queue)
+    assert arguments == ["BTC/USD", "2013-09-01T00:00:00+00:00", holed.isoformat()]
+
+
 def test_an_audit_of_the_stretch_is_one_task_for_all_pairs(
     operator: Client, holed: datetime, queue: redis.Redis
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -246,6 +247,16 @@ def test_the_certificate_counts_days_and_lists_those_that_are_astray(
     assert "1 missing" in found
     assert "1,000 ids before the first one held are not collected" in found
     assert f"{still.start:%Y-%m-%d}" in found
+
+
+def test_one_id_before_the_first_is_one(
+    operator: Client, still: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = pair_page.provider().get_certificate("BTC/USD")
+    one = SimpleNamespace(get_certificate=lambda symbol: replace(found, ids_before=1))
+    monkeypatch.setattr(pair_page, "provider", lambda: one)
+    answer = operator.get(reverse("admin:krakendata_pair_certificate"), {"symbol": "BTC/USD"})
+    assert "1 id before the first one held is not collected" in answer.content.decode()
 
 
 def test_the_certificate_of_a_pair_nobody_knows_is_not_found(operator: Client) -> None:

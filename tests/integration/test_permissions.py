@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -327,13 +327,41 @@ def form_of(client: Client, person: User, **changes: Any) -> dict[str, Any]:
 
 def test_an_administrator_gives_a_role(log_in: LogIn) -> None:
     client, person = log_in(ADMINISTRATOR), User.objects.create_user("person", is_staff=True)
-    other = Group.objects.create(name="night shift")
-    person.groups.add(other)
     address = reverse("admin:auth_user_change", args=[person.pk])
     operators = Group.objects.get(name=OPERATOR)
     answer = client.post(address, form_of(client, person, groups=[operators.pk]))
     assert answer.status_code == 302, answer.context["errors"]
-    assert set(person.groups.all()) == {operators, other}
+    assert set(person.groups.all()) == {operators}
+
+
+def give_permission(person: User) -> None:
+    person.user_permissions.add(Permission.objects.get(codename="add_session"))
+
+
+def give_group(person: User) -> None:
+    person.groups.add(Group.objects.create(name="night shift"))
+
+
+@pytest.mark.parametrize("give", [give_permission, give_group])
+def test_who_has_more_than_a_role_is_changed_by_superusers_alone(
+    give: Callable[[User], None], log_in: LogIn, client: Client
+) -> None:
+    person = User.objects.create_user("person", "person@example.org", "as it was", is_staff=True)
+    administrator = log_in(ADMINISTRATOR)
+    form = form_of(administrator, person, email="other@example.org")
+    password = {"password1": "correct-horse-battery", "password2": "correct-horse-battery"}
+    give(person)
+    change = reverse("admin:auth_user_change", args=[person.pk])
+    anew = reverse("admin:auth_user_password_change", args=[person.pk])
+    assert administrator.get(change).status_code == 200
+    assert administrator.post(change, form).status_code == 403
+    assert administrator.get(anew).status_code == 403
+    assert administrator.post(anew, password).status_code == 403
+    person.refresh_from_db()
+    assert (person.email, person.check_password("as it was")) == ("person@example.org", True)
+    client.force_login(User.objects.create_superuser("superuser"))
+    assert client.post(anew, {**password, "usable_password": "true"}).status_code == 302
+    assert client.post(change, form_of(client, person)).status_code == 302
 
 
 def test_an_administrator_makes_nobody_a_superuser(log_in: LogIn) -> None:

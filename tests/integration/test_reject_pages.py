@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from krakendata.admin import reject_deciding, rejects
 from krakendata.management.queueing import QueueAway
-from krakendata.models import RejectCount, RejectDecision, RejectedRecord, SyncRun
+from krakendata.models import OperatorAction, RejectCount, RejectDecision, RejectedRecord, SyncRun
 
 pytestmark = pytest.mark.django_db
 
@@ -189,6 +189,21 @@ def test_a_group_shows_its_first_records_in_few_queries(operator: Client) -> Non
     assert '<option value="side">' in page
 
 
+def test_the_waiting_records_of_a_pair_are_found_by_an_index(operator: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO rejected_records (source, place, symbol, reason, detail, raw)"
+            " SELECT 'archive', 'a.zip', 'BTC/USD', 'bad_side', 'd', 'r' FROM generate_series(1, 5000)"
+        )
+        cursor.execute("ANALYZE rejected_records")
+        with CaptureQueriesContext(connection) as asked:
+            operator.get(reverse(f"admin:{DECIDE}"), {"symbol": "ETH/USD"})
+        (statement,) = [each["sql"] for each in asked.captured_queries if '"symbol" = ' in each["sql"]]
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "rejected_records_waiting_symbol" in plan
+
+
 # --- deciding
 
 
@@ -326,6 +341,24 @@ def test_without_a_queue_the_page_names_the_command(
     record = reject()
     answer = operator.post(reverse(f"admin:{DECIDE}"), {"run": record.run_id, "deed": "replay"})
     assert f"manage.py replay_rejects --run {record.run_id} --by NAME" in unescape(answer.content.decode())
+
+
+def test_a_correction_is_kept_though_nobody_takes_its_replay(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(name: str, **arguments: Any) -> None:
+        raise QueueAway("The task queue does not answer.")
+
+    monkeypatch.setattr(reject_deciding, "queue_task", away)
+    post(operator, reject(), "correct", why="a capital", **{"field:side": "b"})
+    assert RejectDecision.objects.get().action == "corrected"
+    done = OperatorAction.objects.get()
+    assert (done.result, done.said.partition(". ")[0]) == ("done", "The correction is kept")
+
+
+def test_of_one_record_is_said_it(operator: Client, queued: Queued) -> None:
+    post(operator, reject(), "replay")
+    assert OperatorAction.objects.get().said.startswith("A worker replays it: ")
 
 
 # --- who may

@@ -11,6 +11,7 @@ COMMENT ON COLUMN rejected_records.follows IS
     'What was taken before it from the same file: the id of a row without ids, the second of a candle. NULL: nobody noted it.';
 -- What waits is found at once, however much was decided before it.
 CREATE INDEX rejected_records_waiting ON rejected_records (source, reason, id) WHERE state = 'quarantined';
+CREATE INDEX rejected_records_waiting_symbol ON rejected_records (symbol, id) WHERE state = 'quarantined';
 CREATE INDEX rejected_records_state ON rejected_records (state, id);
 -- By a hash, as a record may be long.
 CREATE INDEX rejected_records_replayed ON rejected_records USING hash (raw) WHERE state = 'replayed' AND trade_id IS NULL;
