@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from krakendata.types import Trade, ns_of
 from tests.browser.test_admin_pages import browser as browser
@@ -132,6 +132,11 @@ def move_to(page: Page, day: datetime) -> None:
     page.keyboard.press("End")
     for _ in range((midnight() - day) // DAY):
         page.keyboard.press("ArrowLeft")
+
+
+def fail(route: Route) -> None:
+    """Answer as Django does where a view has raised."""
+    route.fulfill(status=500, content_type="text/html", body="<h1>Server Error (500)</h1>")
 
 
 # --- the map -------------------------------------------------------------------------------------------------
@@ -253,6 +258,15 @@ def test_the_map_fits_every_width(page: Page, scheme: str, width: int, troubles:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     keep(page, f"map-{scheme}-{width}")
     assert troubles == []
+
+
+def test_a_server_that_fails_is_not_taken_for_a_logout(page: Page) -> None:
+    page.route("**/completeness/cells/*", fail)
+    page.goto(MAP)
+    expect(page.locator("#map [data-message]")).to_have_text("The server failed; its log says why.")
+    page.route("**/candles/*", fail)
+    page.goto(PAIR)
+    expect(page.locator("#pair-chart [data-message]")).to_have_text("The server failed; its log says why.")
 
 
 # --- the pair's page -----------------------------------------------------------------------------------------

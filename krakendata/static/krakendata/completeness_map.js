@@ -7,6 +7,7 @@
         return;
     }
     const { cellsUrl, previewUrl, startUrl, runsUrl } = place.dataset;
+    const { askJson } = krakendata;
     const find = (name) => place.querySelector(`[data-${name}]`);
     const [frame, canvas, surface, names] = [find("frame"), find("canvas"), find("cells"), find("names")];
     const form = place.querySelector("form[method=get]");
@@ -64,21 +65,6 @@
         find("message").hidden = !sentence;
     };
 
-    const fetched = async (address, options = {}) => {
-        const answer = await fetch(address, { headers: { Accept: "application/json" }, ...options });
-        if (answer.status === 403) {
-            throw new Error("You may not do that.");
-        }
-        if (answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json")) {
-            throw new Error("You are logged out: load the page again.");
-        }
-        const object = await answer.json();
-        if (!answer.ok) {
-            throw Object.assign(new Error(object.error), { isAway: answer.status === 503 });
-        }
-        return object;
-    };
-
     const asked = new URLSearchParams(location.search);
     const load = async ({ isQuiet = false } = {}) => {
         loading?.abort();
@@ -88,7 +74,7 @@
             frame.dataset.busy = "";
         }
         try {
-            const found = await fetched(`${cellsUrl}?${asked}`, { signal: mine.signal });
+            const found = await askJson(`${cellsUrl}?${asked}`, { signal: mine.signal });
             take(found, isQuiet);
             say("");
         } catch (error) {
@@ -96,7 +82,7 @@
                 return;
             }
             say(error.message);
-            if (error.isAway || error instanceof TypeError) {
+            if (error.isAway) {
                 setTimeout(() => { if (mine === loading) { load({ isQuiet }); } }, TRY_AGAIN_SECONDS * 1000);
             }
         } finally {
@@ -498,7 +484,7 @@
         previewing?.abort();
         previewing = new AbortController();
         try {
-            const found = await fetched(`${previewUrl}?${question()}`, { signal: previewing.signal });
+            const found = await askJson(`${previewUrl}?${question()}`, { signal: previewing.signal });
             find("preview").textContent = found.backfill;
             find("audit").textContent = found.audit;
             find("gone").textContent = found.gone;
@@ -690,7 +676,7 @@
             const headers = {
                 Accept: "application/json", "X-CSRFToken": place.querySelector("[name=csrfmiddlewaretoken]").value,
             };
-            const found = await fetched(startUrl, { method: "POST", body, headers });
+            const found = await askJson(startUrl, { method: "POST", body, headers });
             find("started").textContent = found.sentence;
             watchUntil = Date.now() + WATCH_SECONDS * 1000;
             poll();
@@ -727,7 +713,7 @@
         let runs = [];
         try {
             const asks = new URLSearchParams(rows.map((row) => ["symbol", row.symbol]));
-            ({ runs } = await fetched(`${runsUrl}?${asks}`));
+            ({ runs } = await askJson(`${runsUrl}?${asks}`));
         } catch {
             // The next look may find it again.
             watchUntil = Math.max(watchUntil, Date.now() + 5 * POLL_SECONDS * 1000);

@@ -159,17 +159,9 @@
         message.hidden = !sentence;
     };
 
-    const ask = async (before) => {
+    const ask = (before) => {
         const query = new URLSearchParams({ symbol, interval, ...(before ? { before } : {}) });
-        const answer = await fetch(`${candlesUrl}?${query}`, { headers: { Accept: "application/json" } });
-        if (answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json")) {
-            throw new Error(answer.status === 403 ? "You may not see candles." : "You are logged out: load the page again.");
-        }
-        const told = await answer.json();
-        if (!answer.ok) {
-            throw Object.assign(new Error(told.error), { isAway: answer.status === 503 });
-        }
-        return told;
+        return krakendata.askJson(`${candlesUrl}?${query}`);
     };
 
     const takePage = (told) => {
@@ -203,8 +195,8 @@
             if (mine !== turn) {
                 return;
             }
-            say(error.message || "The page could not be loaded.");
-            if (error.isAway || error instanceof TypeError) {
+            say(error.message);
+            if (error.isAway) {
                 setTimeout(() => { if (mine === turn) { load(before); } }, TRY_AGAIN_SECONDS * 1000);
                 return;
             }
