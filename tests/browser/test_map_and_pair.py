@@ -134,6 +134,12 @@ def move_to(page: Page, day: datetime) -> None:
         page.keyboard.press("ArrowLeft")
 
 
+RUNNING = {
+    "address": MAP, "kind": "audit", "symbols": ["BTC/USD"], "state": "running", "is_running": True, "percent": 25,
+    "told": "25%", "error": "",
+}  # fmt: skip
+
+
 def fail(route: Route) -> None:
     """Answer as Django does where a view has raised."""
     route.fulfill(status=500, content_type="text/html", body="<h1>Server Error (500)</h1>")
@@ -258,6 +264,43 @@ def test_the_map_fits_every_width(page: Page, scheme: str, width: int, troubles:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     keep(page, f"map-{scheme}-{width}")
     assert troubles == []
+
+
+def test_what_is_selected_is_what_is_begun_though_rows_change_places(page: Page) -> None:
+    change_rows: list[Callable[[list[Any]], list[Any]]] = [lambda rows: rows]
+    sent: list[str] = []
+
+    def answer_cells(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json={**found, "rows": change_rows[0](found["rows"])})
+
+    def answer_start(route: Route) -> None:
+        sent.append(route.request.post_data or "")
+        route.fulfill(json={"sentence": "It waits."})
+
+    page.route("**/completeness/cells/*", answer_cells)
+    page.route("**/completeness/start/", answer_start)
+    # While anything runs the map refreshes every two seconds.
+    page.route("**/completeness/runs/*", lambda route: route.fulfill(json={"runs": [RUNNING]}))
+    open_map(page)
+    move_to(page, start() + 5 * DAY)
+    page.keyboard.press("Shift+ArrowLeft")
+    selected = page.locator("#map [data-selected]")
+    expect(selected).to_contain_text("BTC/USD: ")
+    was_selected = selected.text_content() or ""
+    # Another pair comes in before the one that is selected.
+    change_rows[0] = lambda rows: [{**rows[0], "symbol": "AAA/USD"}, *rows]
+    expect(page.locator("#map [data-names] li")).to_have_count(4)
+    expect(page.locator("#map [data-names] li[data-here]")).to_have_text("BTC/USD")
+    expect(selected).to_have_text(was_selected)
+    page.get_by_role("button", name="Audit").click()
+    expect(page.locator("#map [data-started]")).to_have_text("It waits.")
+    assert "symbol=BTC%2FUSD&" in sent[0]
+    assert "AAA" not in sent[0]
+    page.locator("#map [data-stretches] button").first.click()
+    expect(selected).to_contain_text("BTC/USD: ")
+    change_rows[0] = lambda rows: rows[1:]
+    expect(page.locator("#map [data-selection]")).to_be_hidden()
 
 
 def test_a_server_that_fails_is_not_taken_for_a_logout(page: Page) -> None:

@@ -39,7 +39,8 @@
     let rows = [];
     let cursor = { row: 0, cell: 0 };
     let anchor = null;
-    let isSelected = false;
+    // What is selected, as it was previewed: rows change places as pairs come and go, names and times do not.
+    let kept = null;
     let loading = null;
     let watchUntil = 0;
     let polling = null;
@@ -102,9 +103,12 @@
 
     const take = (found, isQuiet) => {
         const isSame = told && told.start === found.start && told.end === found.end && told.page === found.page;
+        const before = rows;
         told = found;
         rows = found.rows.map((row) => ({ ...row, runs: cellsOf(row.cells) }));
-        if (!isQuiet || !isSame) {
+        if (isQuiet && isSame) {
+            stayWith(before);
+        } else {
             cursor = { row: Math.min(cursor.row, Math.max(0, rows.length - 1)), cell: lastKnown() };
             letGo();
         }
@@ -129,6 +133,18 @@
         }
         if (runsUrl && !polling) {
             poll();
+        }
+    };
+
+    // The cursor and what is selected stay with their pairs; what is not there as it was is let go.
+    const stayWith = (before) => {
+        const isThere = [cursor, ...(anchor ? [anchor] : [])].map((point) => {
+            const row = rowOf(before[point.row]?.symbol);
+            point.row = Math.max(row, 0);
+            return row >= 0;
+        }).every(Boolean);
+        if (!isThere || (kept && String(symbolsWithin(area())) !== String(kept.symbols))) {
+            letGo();
         }
     };
 
@@ -169,9 +185,8 @@
         go(moment - share * width, moment + (1 - share) * width);
     };
     const zoomIn = () => {
-        if (isSelected) {
-            const { from, to } = selection();
-            go(from, to);
+        if (kept) {
+            go(kept.from, kept.to);
         } else {
             const start = startOf(cursor.cell);
             go(start, start + told.step_seconds);
@@ -191,7 +206,7 @@
             return;
         }
         const width = Number(days) * DAY;
-        const middle = isSelected ? (selection().from + selection().to) / 2 : startOf(cursor.cell);
+        const middle = kept ? (kept.from + kept.to) / 2 : startOf(cursor.cell);
         const now = seconds(told.now);
         if (width === DAY) {
             const midnight = Math.floor(Math.min(middle, now) / DAY) * DAY;
@@ -322,7 +337,7 @@
         const high = (bottom - top + 1) * ROW_HEIGHT - ROW_GAP;
         const y = AXIS_HEIGHT + top * ROW_HEIGHT;
         context.strokeStyle = colour("cursor");
-        context.lineWidth = isSelected ? 2 : 1.5;
+        context.lineWidth = kept ? 2 : 1.5;
         context.strokeRect(left - 0.5, y - 1, wide + 1, high + 2);
     };
 
@@ -390,10 +405,11 @@
             return;
         }
         find("stretches-title").textContent = `${row.symbol}, stretch by stretch`;
-        if (find("stretches").dataset.of === `${row.symbol} ${told.start} ${row.cells}`) {
+        const of = `${row.symbol} ${told.start} ${told.end} ${row.cells}`;
+        if (find("stretches").dataset.of === of) {
             return;
         }
-        find("stretches").dataset.of = `${row.symbol} ${told.start} ${row.cells}`;
+        find("stretches").dataset.of = of;
         const body = document.createElement("tbody");
         for (const run of row.runs.filter(({ letter }) => letter !== "a").reverse().slice(0, STRETCHES_SHOWN)) {
             const line = document.createElement("tr");
@@ -402,8 +418,7 @@
                 type: "button", class: "kd-map-plain",
                 "aria-label": `Select ${STATES[run.letter][1]}, ${inFull(from)} to ${inFull(to)}`,
             });
-            const mine = cursor.row;
-            choose.addEventListener("click", () => select(mine, mine, run.start, run.end - 1));
+            choose.addEventListener("click", () => select(rowOf(row.symbol), run.start, run.end - 1));
             line.append(
                 element("td", inFull(from), { class: "kd-figure" }), element("td", inFull(to), { class: "kd-figure" }),
                 element("td", STATES[run.letter][1]), cell(choose));
@@ -447,33 +462,30 @@
             first: Math.min(from.cell, cursor.cell), last: Math.max(from.cell, cursor.cell),
         };
     };
-    const selection = () => {
-        const { top, bottom, first, last } = area();
-        return { symbols: rows.slice(top, bottom + 1).map((row) => row.symbol), from: startOf(first), to: startOf(last + 1) };
-    };
-    const question = () => {
-        const { symbols, from, to } = selection();
-        return new URLSearchParams([...symbols.map((each) => ["symbol", each]), ["start", iso(from)], ["end", iso(to)]]);
-    };
+    const rowOf = (symbol) => rows.findIndex((row) => row.symbol === symbol);
+    const symbolsWithin = ({ top, bottom }) => rows.slice(top, bottom + 1).map((row) => row.symbol);
+    const question = ({ symbols, from, to }) =>
+        new URLSearchParams([...symbols.map((each) => ["symbol", each]), ["start", iso(from)], ["end", iso(to)]]);
     const letGo = () => {
         anchor = null;
-        isSelected = false;
+        kept = null;
         find("selection").hidden = true;
         find("started").textContent = "";
     };
-    const select = (top, bottom, first, last) => {
-        anchor = { row: top, cell: first };
-        cursor = { row: bottom, cell: last };
+    const select = (row, first, last) => {
+        anchor = { row, cell: first };
+        cursor = { row, cell: last };
         chosen();
     };
     const deedButtons = [...place.querySelectorAll("[data-deed]")];
     let previewing = null;
     const chosen = async () => {
         anchor ??= { ...cursor };
-        isSelected = true;
+        const { first, last } = area();
+        kept = { symbols: symbolsWithin(area()), from: startOf(first), to: startOf(last + 1) };
         draw();
         tell();
-        const { symbols, from, to } = selection();
+        const { symbols, from, to } = kept;
         const who = symbols.length === 1 ? symbols[0] : `${symbols.length} pairs, ${symbols[0]} to ${symbols[symbols.length - 1]}`;
         find("selected").textContent = `${who}: ${inFull(from)} to ${inFull(to)} UTC`;
         find("preview").textContent = "What it takes is looked up…";
@@ -484,7 +496,7 @@
         previewing?.abort();
         previewing = new AbortController();
         try {
-            const found = await askJson(`${previewUrl}?${question()}`, { signal: previewing.signal });
+            const found = await askJson(`${previewUrl}?${question(kept)}`, { signal: previewing.signal });
             find("preview").textContent = found.backfill;
             find("audit").textContent = found.audit;
             find("gone").textContent = found.gone;
@@ -669,7 +681,7 @@
     // --- deeds and their progress ---
 
     const start = async (deed) => {
-        const body = question();
+        const body = question(kept);
         body.set("deed", deed);
         deedButtons.forEach((button) => { button.disabled = true; });
         try {
