@@ -303,6 +303,40 @@ def test_what_is_selected_is_what_is_begun_though_rows_change_places(page: Page)
     expect(page.locator("#map [data-selection]")).to_be_hidden()
 
 
+def test_where_no_pair_is_shown_it_says_of_what(page: Page, troubles: list[str]) -> None:
+    message = page.locator("#map [data-message]")
+    page.goto(f"{MAP}?find=nothing")
+    expect(message).to_have_text("No pair here has nothing in its name.")
+    page.goto(f"{MAP}?show=holes&find=eth")
+    expect(message).to_have_text("No pair with eth in its name has holes.")
+    expect(page.locator("#map [data-nothing]")).to_be_hidden()
+    assert troubles == []
+
+
+def test_a_refresh_leaves_what_is_typed_and_lets_go_of_pairs_that_are_gone(page: Page) -> None:
+    are_gone: list[bool] = []
+
+    def answer_cells(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json={**found, "rows": [] if are_gone else found["rows"]})
+
+    page.route("**/completeness/cells/*", answer_cells)
+    page.route("**/completeness/runs/*", lambda route: route.fulfill(json={"runs": [RUNNING]}))
+    open_map(page)
+    move_to(page, start() + 5 * DAY)
+    page.keyboard.press("Shift+ArrowLeft")
+    since = page.locator("#map [name=start]")
+    since.fill("2024-02-0")
+    with page.expect_response("**/completeness/cells/*"):
+        pass
+    page.wait_for_timeout(300)
+    expect(since).to_have_value("2024-02-0")
+    are_gone.append(True)
+    expect(page.locator("#map [data-frame]")).to_be_hidden()
+    expect(page.locator("#map [data-selection]")).to_be_hidden()
+    expect(page.locator("#map [data-stretches-section]")).to_be_hidden()
+
+
 def test_a_server_that_fails_is_not_taken_for_a_logout(page: Page) -> None:
     page.route("**/completeness/cells/*", fail)
     page.goto(MAP)

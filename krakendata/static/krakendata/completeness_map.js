@@ -61,8 +61,14 @@
 
     // --- asking ---
 
+    // Only what is new: a screen reader tells a text again that is written again.
+    const write = (name, text) => {
+        if (find(name).textContent !== text) {
+            find(name).textContent = text;
+        }
+    };
     const say = (sentence) => {
-        find("message").textContent = sentence;
+        write("message", sentence);
         find("message").hidden = !sentence;
     };
 
@@ -77,7 +83,6 @@
         try {
             const found = await askJson(`${cellsUrl}?${asked}`, { signal: mine.signal });
             take(found, isQuiet);
-            say("");
         } catch (error) {
             if (error.name === "AbortError") {
                 return;
@@ -106,16 +111,19 @@
         const before = rows;
         told = found;
         rows = found.rows.map((row) => ({ ...row, runs: cellsOf(row.cells) }));
-        if (isQuiet && isSame) {
+        const isStill = isQuiet && isSame;
+        if (isStill) {
             stayWith(before);
         } else {
             cursor = { row: Math.min(cursor.row, Math.max(0, rows.length - 1)), cell: lastKnown() };
             letGo();
         }
         frame.hidden = find("table-section").hidden = rows.length === 0;
-        find("nothing").hidden = rows.length > 0 || found.pairs > 0 || Boolean(asked.get("find"));
-        if (!rows.length && asked.get("find")) {
-            say(`No pair here has ${asked.get("find")} in its name.`);
+        const missed = rows.length ? "" : whatIsNotThere();
+        find("nothing").hidden = rows.length > 0 || missed !== "";
+        say(missed);
+        if (!rows.length) {
+            letGo();
         }
         showNames();
         showTable();
@@ -128,12 +136,24 @@
         asked.set("end", found.end);
         refreshLater();
         place.dataset.ready = `${found.step} ${rows.length}`;
-        for (const [name, time] of [["start", found.start], ["end", found.end]]) {
-            form.elements[name].value = time.slice(0, 16).replace("T", " ");
+        // A refresh would take away what is being typed.
+        if (!isStill) {
+            for (const [name, time] of [["start", found.start], ["end", found.end]]) {
+                form.elements[name].value = time.slice(0, 16).replace("T", " ");
+            }
         }
         if (runsUrl && !polling) {
             poll();
         }
+    };
+
+    // Of what was asked for; "" where it was everything.
+    const whatIsNotThere = () => {
+        const name = (asked.get("find") ?? "").trim();
+        if (asked.get("show") === "holes") {
+            return name ? `No pair with ${name} in its name has holes.` : "No pair has holes.";
+        }
+        return name ? `No pair here has ${name} in its name.` : "";
     };
 
     // The cursor and what is selected stay with their pairs; what is not there as it was is let go.
@@ -444,12 +464,13 @@
         const row = rows[cursor.row];
         [...names.children].forEach((item, place) => item.toggleAttribute("data-here", place === cursor.row));
         if (!row) {
-            find("cell").textContent = "";
+            write("cell", "");
+            showStretches();
             return;
         }
         const start = startOf(cursor.cell);
         const when = told.step === "1d" ? inWords(start) : `${inFull(start)} to ${inFull(start + told.step_seconds)}`;
-        find("cell").textContent = `${row.symbol}, ${when}: ${STATES[letterAt(row, cursor.cell)][1].toLowerCase()}`;
+        write("cell", `${row.symbol}, ${when}: ${STATES[letterAt(row, cursor.cell)][1].toLowerCase()}`);
         showStretches();
     };
 
