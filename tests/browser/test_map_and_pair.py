@@ -33,6 +33,9 @@ PAIR = "/admin/krakendata/pair/BTC_2FUSD/change/"
 # Where to leave pictures for people, if anywhere.
 PICTURES = os.environ.get("KEEP_PICTURES")
 
+# Milliseconds: what is tried again after some seconds.
+PATIENCE = 20_000
+
 Tell = Callable[..., None]
 
 
@@ -335,6 +338,36 @@ def test_a_refresh_leaves_what_is_typed_and_lets_go_of_pairs_that_are_gone(page:
     expect(page.locator("#map [data-frame]")).to_be_hidden()
     expect(page.locator("#map [data-selection]")).to_be_hidden()
     expect(page.locator("#map [data-stretches-section]")).to_be_hidden()
+
+
+def test_looking_for_runs_rests_while_nobody_sees_them_and_ends_with_the_login(page: Page) -> None:
+    answers: list[dict[str, Any]] = [{"json": {"runs": [RUNNING]}}]
+    asked: list[str] = []
+
+    def answer_runs(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(**answers[-1])
+
+    page.route("**/completeness/runs/*", answer_runs)
+    open_map(page)
+    jobs = page.locator("#map [data-job-list] li")
+    expect(jobs).to_contain_text("25%")
+    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, value: true})")
+    page.wait_for_timeout(500)
+    seen = len(asked)
+    page.wait_for_timeout(3_000)
+    assert len(asked) == seen
+    page.evaluate("delete document.hidden")
+    answers.append({"status": 500, "content_type": "text/html", "body": "Server Error (500)"})
+    message = page.locator("#map [data-message]")
+    expect(message).to_have_text("The server failed; its log says why.")
+    expect(jobs).to_contain_text("25%")
+    answers.append({"status": 403})
+    expect(message).to_have_text("You may not do that.", timeout=PATIENCE)
+    seen = len(asked)
+    page.wait_for_timeout(6_000)
+    assert len(asked) == seen
+    expect(jobs).to_contain_text("25%")
 
 
 def test_a_server_that_fails_is_not_taken_for_a_logout(page: Page) -> None:

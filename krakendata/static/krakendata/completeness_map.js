@@ -28,6 +28,8 @@
     const SHORTEST = HOUR;
     const STRETCHES_SHOWN = 200;
     const POLL_SECONDS = 2;
+    // After one failure, two, and so on; the last goes on for ever.
+    const POLL_AGAIN_AFTER = [5, 10, 30];
     // A worker that is free takes what waits within seconds; who starts one first finds the page still watching.
     const WATCH_SECONDS = 120;
     const REFRESH_SECONDS = 30;
@@ -44,6 +46,8 @@
     let loading = null;
     let watchUntil = 0;
     let polling = null;
+    let failures = 0;
+    let isRefused = false;
     let wasRunning = false;
     let refreshing = null;
 
@@ -90,6 +94,8 @@
             say(error.message);
             if (error.isAway) {
                 setTimeout(() => { if (mine === loading) { load({ isQuiet }); } }, TRY_AGAIN_SECONDS * 1000);
+            } else if (!error.isRefused) {
+                refreshLater();
             }
         } finally {
             if (mine === loading) {
@@ -737,20 +743,35 @@
         return item;
     };
 
+    const pollIn = (seconds) => {
+        clearTimeout(polling);
+        polling = setTimeout(poll, seconds * 1000);
+    };
     const poll = async () => {
         clearTimeout(polling);
         polling = null;
-        if (!runsUrl || !rows.length) {
+        if (!runsUrl || !rows.length || isRefused) {
             return;
         }
-        let runs = [];
+        if (document.hidden) {
+            pollIn(POLL_SECONDS);
+            return;
+        }
         try {
             const asks = new URLSearchParams(rows.map((row) => ["symbol", row.symbol]));
-            ({ runs } = await askJson(`${runsUrl}?${asks}`));
-        } catch {
-            // The next look may find it again.
-            watchUntil = Math.max(watchUntil, Date.now() + 5 * POLL_SECONDS * 1000);
+            showRuns((await askJson(`${runsUrl}?${asks}`)).runs);
+            failures = 0;
+        } catch (error) {
+            // What was known of the runs stays.
+            isRefused = Boolean(error.isRefused);
+            say(error.message);
+            if (!isRefused) {
+                pollIn(POLL_AGAIN_AFTER[Math.min(failures, POLL_AGAIN_AFTER.length - 1)]);
+                failures += 1;
+            }
         }
+    };
+    const showRuns = (runs) => {
         find("jobs").hidden = runs.length === 0;
         find("job-list").replaceChildren(...runs.map(jobOf));
         const isRunning = runs.some((run) => run.is_running);
@@ -761,8 +782,7 @@
         }
         wasRunning = isRunning;
         if (isRunning || Date.now() < watchUntil) {
-            clearTimeout(polling);
-            polling = setTimeout(poll, POLL_SECONDS * 1000);
+            pollIn(POLL_SECONDS);
         }
     };
 
