@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from krakendata.types import Trade, ns_of
 from tests.browser.test_admin_pages import browser as browser
@@ -445,6 +445,48 @@ def test_the_newest_candle_moves_as_trades_come(page: Page, tell: Tell, troubles
     expect(chart(page).locator("[data-fact=close]")).to_have_text("84400.5")
     expect(chart(page)).to_have_attribute("data-newest", re.compile(r"84400\.5$"))
     assert troubles == []
+
+
+def test_what_the_live_line_missed_is_loaded_again(page: Page, troubles: list[str]) -> None:
+    quiet: list[int] = []
+
+    def answer_old(route: Route) -> None:
+        """The first time as it was an hour ago; what the live line tells next begins behind that."""
+        found = route.fetch().json()
+        until = found["end"] - (0 if quiet else 3600)
+        rows = [row for row in found["rows"] if row[0] < until]
+        quiet.append(sum(row[6] == 0 for row in rows))
+        route.fulfill(json={**found, "end": until, "rows": rows})
+
+    page.route("**/page/candles/*", answer_old)
+    open_pair(page, "1m")
+    # Of five minutes four were quiet, and each has its dot; a minute may be told live alone.
+    expect(chart(page)).not_to_have_attribute("data-quiet", str(quiet[0]), timeout=PATIENCE)
+    page.wait_for_timeout(1_000)
+    assert len(quiet) == 2
+    assert int(chart(page).get_attribute("data-quiet") or "0") >= quiet[1] - 2 > quiet[0] + 20
+    assert troubles == []
+
+
+def test_a_sentence_goes_once_candles_come(page: Page) -> None:
+    def answer(line: WebSocketRoute) -> None:
+        def hear(_: str | bytes) -> None:
+            line.send(json.dumps({"method": "subscribe", "success": False, "error": "The database is away."}))
+            line.send(json.dumps({"type": "feed", "state": "live"}))
+            row = {"timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:00Z}", "state": "forming", "trade_count": 1}
+            prices = dict.fromkeys(("open", "high", "low", "close", "volume"), "7")
+            page.wait_for_timeout(1_500)
+            update = {"channel": "candles", "type": "update", "data": [{**row, **prices, "complete": True}]}
+            line.send(json.dumps(update))
+
+        line.on_message(hear)
+
+    page.route_web_socket("**/live/", answer)
+    page.goto(f"{PAIR}?interval=1m")
+    message = page.locator("#pair-chart [data-message]")
+    expect(message).to_have_text("The database is away.")
+    expect(chart(page).locator("[data-fact=close]")).to_have_text("7")
+    expect(message).to_be_hidden()
 
 
 def test_another_interval_is_a_button_away(page: Page, troubles: list[str]) -> None:
