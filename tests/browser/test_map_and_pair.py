@@ -468,6 +468,23 @@ def test_what_the_live_line_missed_is_loaded_again(page: Page, troubles: list[st
     assert troubles == []
 
 
+def test_a_line_that_answers_no_ping_is_taken_up_again(page: Page, tell: Tell) -> None:
+    is_dead: list[bool] = []
+
+    def pass_on(line: WebSocketRoute) -> None:
+        far = line.connect_to_server()
+        far.on_message(lambda text: None if is_dead else line.send(text))
+
+    page.route_web_socket("**/live/", pass_on)
+    open_pair(page, "1m")
+    expect(chart(page)).to_have_attribute("data-feed", "live")
+    is_dead.append(True)
+    # Two pings, ten seconds from each other.
+    expect(chart(page)).to_have_attribute("data-feed", "away", timeout=2 * PATIENCE)
+    is_dead.clear()
+    expect(chart(page)).to_have_attribute("data-feed", "live", timeout=PATIENCE)
+
+
 def test_a_sentence_goes_once_candles_come(page: Page) -> None:
     def answer(line: WebSocketRoute) -> None:
         def hear(_: str | bytes) -> None:

@@ -158,8 +158,12 @@
     const said = { pages: "", line: "" };
     const say = (of, sentence) => {
         said[of] = sentence;
-        message.textContent = said.pages || said.line;
-        message.hidden = !message.textContent;
+        const text = said.pages || said.line;
+        // A screen reader tells a text again that is written again.
+        if (message.textContent !== text) {
+            message.textContent = text;
+        }
+        message.hidden = !text;
     };
 
     const ask = (before) => {
