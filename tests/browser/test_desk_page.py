@@ -115,6 +115,7 @@ def test_it_follows_by_itself_and_keeps_what_has_the_focus(
     expect(line).to_have_count(0)
     expect(button).to_be_focused()
     assert page.locator("#desk b").count() == 0
+    expect(page.get_by_role("region", name="Table: storage")).to_be_visible()
     assert troubles == []
 
 
