@@ -133,6 +133,7 @@ def test_older_and_newer_lead_through_the_trades(page: Page, trades: list[Trade]
     SyncStatus.objects.create(symbol=SYMBOL, kind="trades")
     page.goto(reverse("admin:krakendata_trades"))
     expect(page.locator("tbody tr").first).to_contain_text("250")
+    expect(page.get_by_role("region", name="Table: Time (UTC), Trade id")).to_be_visible()
     page.locator("a[rel=next]").click()
     expect(page.locator("tbody tr").first).to_contain_text("150")
     page.locator("a[rel=prev]").click()

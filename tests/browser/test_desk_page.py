@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from krakendata.storage.conninfo import arguments_from_url
 from tests.browser.test_admin_pages import browser as browser
@@ -115,7 +115,56 @@ def test_it_follows_by_itself_and_keeps_what_has_the_focus(
     expect(line).to_have_count(0)
     expect(button).to_be_focused()
     assert page.locator("#desk b").count() == 0
+    expect(page.get_by_role("region", name="Table: storage")).to_be_visible()
     assert troubles == []
+
+
+def test_what_stays_as_it_was_is_not_told_again(busy: None, page: Page, server: LiveServer) -> None:
+    told = page.locator("[data-part=attention-told]")
+    lines = page.locator(".kd-line")
+    expect(told).to_have_text(f"{lines.count()} things need attention.")
+    expect(page.locator("[data-part=attention][aria-live]")).to_have_count(0)
+    page.evaluate(
+        """() => {
+            window.changes = 0;
+            const observer = new MutationObserver(() => { window.changes += 1; });
+            for (const each of document.querySelectorAll("[data-state], [data-part=attention-told]")) {
+                observer.observe(each, {childList: true, characterData: true, subtree: true});
+            }
+        }"""
+    )
+    seen = page.locator("[data-as-of]").text_content() or ""
+    expect(page.locator("[data-as-of]")).not_to_have_text(seen, timeout=PATIENCE)
+    assert page.evaluate("window.changes") == 0
+    count_before = lines.count()
+    write(server, (STATUS, ["ETH/USD", "-1 hour", 0]))
+    expect(told).to_have_text(f"{count_before - 1} things need attention.", timeout=PATIENCE)
+
+
+def test_a_line_that_is_dead_is_said_and_taken_up_again(busy: None, page: Page) -> None:
+    is_dead: list[bool] = []
+
+    def pass_on(line: WebSocketRoute) -> None:
+        far = line.connect_to_server()
+        far.on_message(lambda text: None if is_dead else line.send(text))
+
+    page.route_web_socket("**/live/", pass_on)
+    page.reload()
+    desk = page.locator("#desk")
+    expect(desk).to_have_attribute("data-feed", "live", timeout=PATIENCE)
+    page.evaluate(
+        """() => {
+            window.feeds = [];
+            const desk = document.getElementById("desk");
+            new MutationObserver(() => window.feeds.push(desk.dataset.feed))
+                .observe(desk, {attributeFilter: ["data-feed"]});
+        }"""
+    )
+    is_dead.append(True)
+    expect(desk).to_have_attribute("data-feed", "disconnected", timeout=PATIENCE)
+    assert "not heard" in page.evaluate("window.feeds")
+    is_dead.clear()
+    expect(desk).to_have_attribute("data-feed", "live", timeout=PATIENCE)
 
 
 def test_what_is_gone_is_forgotten_by_a_click(busy: None, page: Page, troubles: list[str]) -> None:

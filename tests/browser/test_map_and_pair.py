@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from krakendata.types import Trade, ns_of
 from tests.browser.test_admin_pages import browser as browser
@@ -32,6 +32,9 @@ MAP = "/admin/krakendata/pair/completeness/"
 PAIR = "/admin/krakendata/pair/BTC_2FUSD/change/"
 # Where to leave pictures for people, if anywhere.
 PICTURES = os.environ.get("KEEP_PICTURES")
+
+# Milliseconds: what is tried again after some seconds.
+PATIENCE = 20_000
 
 Tell = Callable[..., None]
 
@@ -132,6 +135,17 @@ def move_to(page: Page, day: datetime) -> None:
     page.keyboard.press("End")
     for _ in range((midnight() - day) // DAY):
         page.keyboard.press("ArrowLeft")
+
+
+RUNNING = {
+    "address": MAP, "kind": "audit", "symbols": ["BTC/USD"], "state": "running", "is_running": True, "percent": 25,
+    "told": "25%", "error": "",
+}  # fmt: skip
+
+
+def fail(route: Route) -> None:
+    """Answer as Django does where a view has raised."""
+    route.fulfill(status=500, content_type="text/html", body="<h1>Server Error (500)</h1>")
 
 
 # --- the map -------------------------------------------------------------------------------------------------
@@ -255,6 +269,116 @@ def test_the_map_fits_every_width(page: Page, scheme: str, width: int, troubles:
     assert troubles == []
 
 
+def test_what_is_selected_is_what_is_begun_though_rows_change_places(page: Page) -> None:
+    change_rows: list[Callable[[list[Any]], list[Any]]] = [lambda rows: rows]
+    sent: list[str] = []
+
+    def answer_cells(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json={**found, "rows": change_rows[0](found["rows"])})
+
+    def answer_start(route: Route) -> None:
+        sent.append(route.request.post_data or "")
+        route.fulfill(json={"sentence": "It waits."})
+
+    page.route("**/completeness/cells/*", answer_cells)
+    page.route("**/completeness/start/", answer_start)
+    # While anything runs the map refreshes every two seconds.
+    page.route("**/completeness/runs/*", lambda route: route.fulfill(json={"runs": [RUNNING]}))
+    open_map(page)
+    move_to(page, start() + 5 * DAY)
+    page.keyboard.press("Shift+ArrowLeft")
+    selected = page.locator("#map [data-selected]")
+    expect(selected).to_contain_text("BTC/USD: ")
+    was_selected = selected.text_content() or ""
+    # Another pair comes in before the one that is selected.
+    change_rows[0] = lambda rows: [{**rows[0], "symbol": "AAA/USD"}, *rows]
+    expect(page.locator("#map [data-names] li")).to_have_count(4)
+    expect(page.locator("#map [data-names] li[data-here]")).to_have_text("BTC/USD")
+    expect(selected).to_have_text(was_selected)
+    page.get_by_role("button", name="Audit").click()
+    expect(page.locator("#map [data-started]")).to_have_text("It waits.")
+    assert "symbol=BTC%2FUSD&" in sent[0]
+    assert "AAA" not in sent[0]
+    page.locator("#map [data-stretches] button").first.click()
+    expect(selected).to_contain_text("BTC/USD: ")
+    change_rows[0] = lambda rows: rows[1:]
+    expect(page.locator("#map [data-selection]")).to_be_hidden()
+
+
+def test_where_no_pair_is_shown_it_says_of_what(page: Page, troubles: list[str]) -> None:
+    message = page.locator("#map [data-message]")
+    page.goto(f"{MAP}?find=nothing")
+    expect(message).to_have_text("No pair here has nothing in its name.")
+    page.goto(f"{MAP}?show=holes&find=eth")
+    expect(message).to_have_text("No pair with eth in its name has holes.")
+    expect(page.locator("#map [data-nothing]")).to_be_hidden()
+    assert troubles == []
+
+
+def test_a_refresh_leaves_what_is_typed_and_lets_go_of_pairs_that_are_gone(page: Page) -> None:
+    are_gone: list[bool] = []
+
+    def answer_cells(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json={**found, "rows": [] if are_gone else found["rows"]})
+
+    page.route("**/completeness/cells/*", answer_cells)
+    page.route("**/completeness/runs/*", lambda route: route.fulfill(json={"runs": [RUNNING]}))
+    open_map(page)
+    move_to(page, start() + 5 * DAY)
+    page.keyboard.press("Shift+ArrowLeft")
+    since = page.locator("#map [name=start]")
+    since.fill("2024-02-0")
+    with page.expect_response("**/completeness/cells/*"):
+        pass
+    page.wait_for_timeout(300)
+    expect(since).to_have_value("2024-02-0")
+    are_gone.append(True)
+    expect(page.locator("#map [data-frame]")).to_be_hidden()
+    expect(page.locator("#map [data-selection]")).to_be_hidden()
+    expect(page.locator("#map [data-stretches-section]")).to_be_hidden()
+
+
+def test_looking_for_runs_rests_while_nobody_sees_them_and_ends_with_the_login(page: Page) -> None:
+    answers: list[dict[str, Any]] = [{"json": {"runs": [RUNNING]}}]
+    asked: list[str] = []
+
+    def answer_runs(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(**answers[-1])
+
+    page.route("**/completeness/runs/*", answer_runs)
+    open_map(page)
+    jobs = page.locator("#map [data-job-list] li")
+    expect(jobs).to_contain_text("25%")
+    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, value: true})")
+    page.wait_for_timeout(500)
+    seen = len(asked)
+    page.wait_for_timeout(3_000)
+    assert len(asked) == seen
+    page.evaluate("delete document.hidden")
+    answers.append({"status": 500, "content_type": "text/html", "body": "Server Error (500)"})
+    message = page.locator("#map [data-message]")
+    expect(message).to_have_text("The server failed; its log says why.")
+    expect(jobs).to_contain_text("25%")
+    answers.append({"status": 403})
+    expect(message).to_have_text("You may not do that.", timeout=PATIENCE)
+    seen = len(asked)
+    page.wait_for_timeout(6_000)
+    assert len(asked) == seen
+    expect(jobs).to_contain_text("25%")
+
+
+def test_a_server_that_fails_is_not_taken_for_a_logout(page: Page) -> None:
+    page.route("**/completeness/cells/*", fail)
+    page.goto(MAP)
+    expect(page.locator("#map [data-message]")).to_have_text("The server failed; its log says why.")
+    page.route("**/candles/*", fail)
+    page.goto(PAIR)
+    expect(page.locator("#pair-chart [data-message]")).to_have_text("The server failed; its log says why.")
+
+
 # --- the pair's page -----------------------------------------------------------------------------------------
 
 
@@ -321,6 +445,65 @@ def test_the_newest_candle_moves_as_trades_come(page: Page, tell: Tell, troubles
     expect(chart(page).locator("[data-fact=close]")).to_have_text("84400.5")
     expect(chart(page)).to_have_attribute("data-newest", re.compile(r"84400\.5$"))
     assert troubles == []
+
+
+def test_what_the_live_line_missed_is_loaded_again(page: Page, troubles: list[str]) -> None:
+    quiet: list[int] = []
+
+    def answer_old(route: Route) -> None:
+        """The first time as it was an hour ago; what the live line tells next begins behind that."""
+        found = route.fetch().json()
+        until = found["end"] - (0 if quiet else 3600)
+        rows = [row for row in found["rows"] if row[0] < until]
+        quiet.append(sum(row[6] == 0 for row in rows))
+        route.fulfill(json={**found, "end": until, "rows": rows})
+
+    page.route("**/page/candles/*", answer_old)
+    open_pair(page, "1m")
+    # Of five minutes four were quiet, and each has its dot; a minute may be told live alone.
+    expect(chart(page)).not_to_have_attribute("data-quiet", str(quiet[0]), timeout=PATIENCE)
+    page.wait_for_timeout(1_000)
+    assert len(quiet) == 2
+    assert int(chart(page).get_attribute("data-quiet") or "0") >= quiet[1] - 2 > quiet[0] + 20
+    assert troubles == []
+
+
+def test_a_line_that_answers_no_ping_is_taken_up_again(page: Page, tell: Tell) -> None:
+    is_dead: list[bool] = []
+
+    def pass_on(line: WebSocketRoute) -> None:
+        far = line.connect_to_server()
+        far.on_message(lambda text: None if is_dead else line.send(text))
+
+    page.route_web_socket("**/live/", pass_on)
+    open_pair(page, "1m")
+    expect(chart(page)).to_have_attribute("data-feed", "live")
+    is_dead.append(True)
+    # Two pings, ten seconds from each other.
+    expect(chart(page)).to_have_attribute("data-feed", "away", timeout=2 * PATIENCE)
+    is_dead.clear()
+    expect(chart(page)).to_have_attribute("data-feed", "live", timeout=PATIENCE)
+
+
+def test_a_sentence_goes_once_candles_come(page: Page) -> None:
+    def answer(line: WebSocketRoute) -> None:
+        def hear(_: str | bytes) -> None:
+            line.send(json.dumps({"method": "subscribe", "success": False, "error": "The database is away."}))
+            line.send(json.dumps({"type": "feed", "state": "live"}))
+            row = {"timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:00Z}", "state": "forming", "trade_count": 1}
+            prices = dict.fromkeys(("open", "high", "low", "close", "volume"), "7")
+            page.wait_for_timeout(1_500)
+            update = {"channel": "candles", "type": "update", "data": [{**row, **prices, "complete": True}]}
+            line.send(json.dumps(update))
+
+        line.on_message(hear)
+
+    page.route_web_socket("**/live/", answer)
+    page.goto(f"{PAIR}?interval=1m")
+    message = page.locator("#pair-chart [data-message]")
+    expect(message).to_have_text("The database is away.")
+    expect(chart(page).locator("[data-fact=close]")).to_have_text("7")
+    expect(message).to_be_hidden()
 
 
 def test_another_interval_is_a_button_away(page: Page, troubles: list[str]) -> None:

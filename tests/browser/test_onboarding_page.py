@@ -73,7 +73,10 @@ def test_a_pair_goes_from_nothing_to_proven(page: Page, exchange: ReplayServer, 
         read=30_000,
         stored=30_000,
     )
+    its_page = page.get_by_role("link", name="Its page")
+    its_page.focus()
     expect(page.get_by_text("its past is being fetched, the newest trades first")).to_be_visible()
+    expect(its_page).to_be_focused()
     keep_picture(page, "onboarding-fetching")
     TradeRun.objects.create(
         symbol="BTC/USD", first_id=1, last_id=120_000, trades=120_000, source="rest", stored=True,

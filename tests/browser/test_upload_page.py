@@ -11,6 +11,7 @@ import pytest
 import redis
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 from pytest_django.fixtures import Settings
 
@@ -136,6 +137,27 @@ def test_what_is_no_archive_is_refused_in_a_sentence(page: Page, tmp_path: Path)
     expect(page.get_by_text("is not named after a pair")).to_be_visible()
     keep_picture(page, "upload-refused")
     assert not Upload.objects.exists()
+
+
+def test_the_focus_and_a_press_outlast_what_follows_by_itself(page: Page, folder: Path) -> None:
+    upload = Upload.objects.create(
+        owner="operator", name="a.csv", size=9, received=9, state="checking", file="a.csv",
+        updated_at=timezone.now() - timedelta(days=1),
+    )  # fmt: skip
+    address = reverse("admin:krakendata_upload_change", args=[upload.pk])
+    page.goto(address)
+    button = page.get_by_role("button", name="Check it again")
+    button.focus()
+    page.evaluate("document.querySelector('.kd-upload').dataset.old = ''")
+    expect(page.locator(".kd-upload[data-old]")).to_have_count(0)
+    expect(button).to_be_focused()
+    button.hover()
+    page.mouse.down()
+    with page.expect_response(f"**{address}"):
+        pass
+    page.wait_for_timeout(300)
+    with page.expect_request("**/check/"):
+        page.mouse.up()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,13 +10,28 @@ window.krakendata.followCandles = ({ socket, symbol, interval, history, take, sh
     const RETRY_AFTER = [1, 2, 5, 10, 30];
     // A subscription that is refused will be refused again, unless somebody logs in or the pair appears.
     const REFUSED_RETRY_AFTER = 30;
+    // Candles may be quiet for long; a line that does not answer a ping until the next one is dead.
+    const PING_SECONDS = 10;
     const NOT_LOGGED_IN = 4401;
     const NOT_ALLOWED = 4403;
 
     let tries = 0;
     let line = null;
     let waiting = null;
+    let pinging = null;
+    let isHeard = true;
     let isEnded = false;
+
+    const ping = () => {
+        if (!isHeard) {
+            clearInterval(pinging);
+            showState("away");
+            line.close();
+            return;
+        }
+        isHeard = false;
+        line.send(JSON.stringify({ method: "ping" }));
+    };
 
     const hear = (text) => {
         const told = JSON.parse(text);
@@ -40,13 +55,17 @@ window.krakendata.followCandles = ({ socket, symbol, interval, history, take, sh
         line.onopen = () => {
             const params = { channel: "candles", symbol: [symbol], interval, history: +history };
             line.send(JSON.stringify({ method: "subscribe", params }));
+            isHeard = true;
+            pinging = setInterval(ping, PING_SECONDS * 1000);
         };
         line.onmessage = (event) => {
+            isHeard = true;
             if (!isEnded) {
                 hear(event.data);
             }
         };
         line.onclose = (event) => {
+            clearInterval(pinging);
             if (isEnded) {
                 return;
             }
@@ -62,6 +81,7 @@ window.krakendata.followCandles = ({ socket, symbol, interval, history, take, sh
     return () => {
         isEnded = true;
         clearTimeout(waiting);
+        clearInterval(pinging);
         line.close();
     };
 };

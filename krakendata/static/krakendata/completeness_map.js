@@ -7,6 +7,7 @@
         return;
     }
     const { cellsUrl, previewUrl, startUrl, runsUrl } = place.dataset;
+    const { askJson } = krakendata;
     const find = (name) => place.querySelector(`[data-${name}]`);
     const [frame, canvas, surface, names] = [find("frame"), find("canvas"), find("cells"), find("names")];
     const form = place.querySelector("form[method=get]");
@@ -27,6 +28,8 @@
     const SHORTEST = HOUR;
     const STRETCHES_SHOWN = 200;
     const POLL_SECONDS = 2;
+    // After one failure, two, and so on; the last goes on for ever.
+    const POLL_AGAIN_AFTER = [5, 10, 30];
     // A worker that is free takes what waits within seconds; who starts one first finds the page still watching.
     const WATCH_SECONDS = 120;
     const REFRESH_SECONDS = 30;
@@ -38,10 +41,13 @@
     let rows = [];
     let cursor = { row: 0, cell: 0 };
     let anchor = null;
-    let isSelected = false;
+    // What is selected, as it was previewed: rows change places as pairs come and go, names and times do not.
+    let kept = null;
     let loading = null;
     let watchUntil = 0;
     let polling = null;
+    let failures = 0;
+    let isRefused = false;
     let wasRunning = false;
     let refreshing = null;
 
@@ -59,24 +65,15 @@
 
     // --- asking ---
 
-    const say = (sentence) => {
-        find("message").textContent = sentence;
-        find("message").hidden = !sentence;
+    // Only what is new: a screen reader tells a text again that is written again.
+    const write = (name, text) => {
+        if (find(name).textContent !== text) {
+            find(name).textContent = text;
+        }
     };
-
-    const fetched = async (address, options = {}) => {
-        const answer = await fetch(address, { headers: { Accept: "application/json" }, ...options });
-        if (answer.status === 403) {
-            throw new Error("You may not do that.");
-        }
-        if (answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json")) {
-            throw new Error("You are logged out: load the page again.");
-        }
-        const object = await answer.json();
-        if (!answer.ok) {
-            throw Object.assign(new Error(object.error), { isAway: answer.status === 503 });
-        }
-        return object;
+    const say = (sentence) => {
+        write("message", sentence);
+        find("message").hidden = !sentence;
     };
 
     const asked = new URLSearchParams(location.search);
@@ -88,16 +85,17 @@
             frame.dataset.busy = "";
         }
         try {
-            const found = await fetched(`${cellsUrl}?${asked}`, { signal: mine.signal });
+            const found = await askJson(`${cellsUrl}?${asked}`, { signal: mine.signal });
             take(found, isQuiet);
-            say("");
         } catch (error) {
             if (error.name === "AbortError") {
                 return;
             }
             say(error.message);
-            if (error.isAway || error instanceof TypeError) {
+            if (error.isAway) {
                 setTimeout(() => { if (mine === loading) { load({ isQuiet }); } }, TRY_AGAIN_SECONDS * 1000);
+            } else if (!error.isRefused) {
+                refreshLater();
             }
         } finally {
             if (mine === loading) {
@@ -116,16 +114,22 @@
 
     const take = (found, isQuiet) => {
         const isSame = told && told.start === found.start && told.end === found.end && told.page === found.page;
+        const before = rows;
         told = found;
         rows = found.rows.map((row) => ({ ...row, runs: cellsOf(row.cells) }));
-        if (!isQuiet || !isSame) {
+        const isStill = isQuiet && isSame;
+        if (isStill) {
+            stayWith(before);
+        } else {
             cursor = { row: Math.min(cursor.row, Math.max(0, rows.length - 1)), cell: lastKnown() };
             letGo();
         }
         frame.hidden = find("table-section").hidden = rows.length === 0;
-        find("nothing").hidden = rows.length > 0 || found.pairs > 0 || Boolean(asked.get("find"));
-        if (!rows.length && asked.get("find")) {
-            say(`No pair here has ${asked.get("find")} in its name.`);
+        const missed = rows.length ? "" : whatIsNotThere();
+        find("nothing").hidden = rows.length > 0 || missed !== "";
+        say(missed);
+        if (!rows.length) {
+            letGo();
         }
         showNames();
         showTable();
@@ -138,11 +142,35 @@
         asked.set("end", found.end);
         refreshLater();
         place.dataset.ready = `${found.step} ${rows.length}`;
-        for (const [name, time] of [["start", found.start], ["end", found.end]]) {
-            form.elements[name].value = time.slice(0, 16).replace("T", " ");
+        // A refresh would take away what is being typed.
+        if (!isStill) {
+            for (const [name, time] of [["start", found.start], ["end", found.end]]) {
+                form.elements[name].value = time.slice(0, 16).replace("T", " ");
+            }
         }
         if (runsUrl && !polling) {
             poll();
+        }
+    };
+
+    // Of what was asked for; "" where it was everything.
+    const whatIsNotThere = () => {
+        const name = (asked.get("find") ?? "").trim();
+        if (asked.get("show") === "holes") {
+            return name ? `No pair with ${name} in its name has holes.` : "No pair has holes.";
+        }
+        return name ? `No pair here has ${name} in its name.` : "";
+    };
+
+    // The cursor and what is selected stay with their pairs; what is not there as it was is let go.
+    const stayWith = (before) => {
+        const isThere = [cursor, ...(anchor ? [anchor] : [])].map((point) => {
+            const row = rowOf(before[point.row]?.symbol);
+            point.row = Math.max(row, 0);
+            return row >= 0;
+        }).every(Boolean);
+        if (!isThere || (kept && String(symbolsWithin(area())) !== String(kept.symbols))) {
+            letGo();
         }
     };
 
@@ -183,9 +211,8 @@
         go(moment - share * width, moment + (1 - share) * width);
     };
     const zoomIn = () => {
-        if (isSelected) {
-            const { from, to } = selection();
-            go(from, to);
+        if (kept) {
+            go(kept.from, kept.to);
         } else {
             const start = startOf(cursor.cell);
             go(start, start + told.step_seconds);
@@ -205,7 +232,7 @@
             return;
         }
         const width = Number(days) * DAY;
-        const middle = isSelected ? (selection().from + selection().to) / 2 : startOf(cursor.cell);
+        const middle = kept ? (kept.from + kept.to) / 2 : startOf(cursor.cell);
         const now = seconds(told.now);
         if (width === DAY) {
             const midnight = Math.floor(Math.min(middle, now) / DAY) * DAY;
@@ -336,7 +363,7 @@
         const high = (bottom - top + 1) * ROW_HEIGHT - ROW_GAP;
         const y = AXIS_HEIGHT + top * ROW_HEIGHT;
         context.strokeStyle = colour("cursor");
-        context.lineWidth = isSelected ? 2 : 1.5;
+        context.lineWidth = kept ? 2 : 1.5;
         context.strokeRect(left - 0.5, y - 1, wide + 1, high + 2);
     };
 
@@ -404,10 +431,11 @@
             return;
         }
         find("stretches-title").textContent = `${row.symbol}, stretch by stretch`;
-        if (find("stretches").dataset.of === `${row.symbol} ${told.start} ${row.cells}`) {
+        const of = `${row.symbol} ${told.start} ${told.end} ${row.cells}`;
+        if (find("stretches").dataset.of === of) {
             return;
         }
-        find("stretches").dataset.of = `${row.symbol} ${told.start} ${row.cells}`;
+        find("stretches").dataset.of = of;
         const body = document.createElement("tbody");
         for (const run of row.runs.filter(({ letter }) => letter !== "a").reverse().slice(0, STRETCHES_SHOWN)) {
             const line = document.createElement("tr");
@@ -416,8 +444,7 @@
                 type: "button", class: "kd-map-plain",
                 "aria-label": `Select ${STATES[run.letter][1]}, ${inFull(from)} to ${inFull(to)}`,
             });
-            const mine = cursor.row;
-            choose.addEventListener("click", () => select(mine, mine, run.start, run.end - 1));
+            choose.addEventListener("click", () => select(rowOf(row.symbol), run.start, run.end - 1));
             line.append(
                 element("td", inFull(from), { class: "kd-figure" }), element("td", inFull(to), { class: "kd-figure" }),
                 element("td", STATES[run.letter][1]), cell(choose));
@@ -443,12 +470,13 @@
         const row = rows[cursor.row];
         [...names.children].forEach((item, place) => item.toggleAttribute("data-here", place === cursor.row));
         if (!row) {
-            find("cell").textContent = "";
+            write("cell", "");
+            showStretches();
             return;
         }
         const start = startOf(cursor.cell);
         const when = told.step === "1d" ? inWords(start) : `${inFull(start)} to ${inFull(start + told.step_seconds)}`;
-        find("cell").textContent = `${row.symbol}, ${when}: ${STATES[letterAt(row, cursor.cell)][1].toLowerCase()}`;
+        write("cell", `${row.symbol}, ${when}: ${STATES[letterAt(row, cursor.cell)][1].toLowerCase()}`);
         showStretches();
     };
 
@@ -461,33 +489,30 @@
             first: Math.min(from.cell, cursor.cell), last: Math.max(from.cell, cursor.cell),
         };
     };
-    const selection = () => {
-        const { top, bottom, first, last } = area();
-        return { symbols: rows.slice(top, bottom + 1).map((row) => row.symbol), from: startOf(first), to: startOf(last + 1) };
-    };
-    const question = () => {
-        const { symbols, from, to } = selection();
-        return new URLSearchParams([...symbols.map((each) => ["symbol", each]), ["start", iso(from)], ["end", iso(to)]]);
-    };
+    const rowOf = (symbol) => rows.findIndex((row) => row.symbol === symbol);
+    const symbolsWithin = ({ top, bottom }) => rows.slice(top, bottom + 1).map((row) => row.symbol);
+    const question = ({ symbols, from, to }) =>
+        new URLSearchParams([...symbols.map((each) => ["symbol", each]), ["start", iso(from)], ["end", iso(to)]]);
     const letGo = () => {
         anchor = null;
-        isSelected = false;
+        kept = null;
         find("selection").hidden = true;
         find("started").textContent = "";
     };
-    const select = (top, bottom, first, last) => {
-        anchor = { row: top, cell: first };
-        cursor = { row: bottom, cell: last };
+    const select = (row, first, last) => {
+        anchor = { row, cell: first };
+        cursor = { row, cell: last };
         chosen();
     };
     const deedButtons = [...place.querySelectorAll("[data-deed]")];
     let previewing = null;
     const chosen = async () => {
         anchor ??= { ...cursor };
-        isSelected = true;
+        const { first, last } = area();
+        kept = { symbols: symbolsWithin(area()), from: startOf(first), to: startOf(last + 1) };
         draw();
         tell();
-        const { symbols, from, to } = selection();
+        const { symbols, from, to } = kept;
         const who = symbols.length === 1 ? symbols[0] : `${symbols.length} pairs, ${symbols[0]} to ${symbols[symbols.length - 1]}`;
         find("selected").textContent = `${who}: ${inFull(from)} to ${inFull(to)} UTC`;
         find("preview").textContent = "What it takes is looked up…";
@@ -498,7 +523,7 @@
         previewing?.abort();
         previewing = new AbortController();
         try {
-            const found = await fetched(`${previewUrl}?${question()}`, { signal: previewing.signal });
+            const found = await askJson(`${previewUrl}?${question(kept)}`, { signal: previewing.signal });
             find("preview").textContent = found.backfill;
             find("audit").textContent = found.audit;
             find("gone").textContent = found.gone;
@@ -683,14 +708,14 @@
     // --- deeds and their progress ---
 
     const start = async (deed) => {
-        const body = question();
+        const body = question(kept);
         body.set("deed", deed);
         deedButtons.forEach((button) => { button.disabled = true; });
         try {
             const headers = {
                 Accept: "application/json", "X-CSRFToken": place.querySelector("[name=csrfmiddlewaretoken]").value,
             };
-            const found = await fetched(startUrl, { method: "POST", body, headers });
+            const found = await askJson(startUrl, { method: "POST", body, headers });
             find("started").textContent = found.sentence;
             watchUntil = Date.now() + WATCH_SECONDS * 1000;
             poll();
@@ -718,20 +743,35 @@
         return item;
     };
 
+    const pollIn = (seconds) => {
+        clearTimeout(polling);
+        polling = setTimeout(poll, seconds * 1000);
+    };
     const poll = async () => {
         clearTimeout(polling);
         polling = null;
-        if (!runsUrl || !rows.length) {
+        if (!runsUrl || !rows.length || isRefused) {
             return;
         }
-        let runs = [];
+        if (document.hidden) {
+            pollIn(POLL_SECONDS);
+            return;
+        }
         try {
             const asks = new URLSearchParams(rows.map((row) => ["symbol", row.symbol]));
-            ({ runs } = await fetched(`${runsUrl}?${asks}`));
-        } catch {
-            // The next look may find it again.
-            watchUntil = Math.max(watchUntil, Date.now() + 5 * POLL_SECONDS * 1000);
+            showRuns((await askJson(`${runsUrl}?${asks}`)).runs);
+            failures = 0;
+        } catch (error) {
+            // What was known of the runs stays.
+            isRefused = Boolean(error.isRefused);
+            say(error.message);
+            if (!isRefused) {
+                pollIn(POLL_AGAIN_AFTER[Math.min(failures, POLL_AGAIN_AFTER.length - 1)]);
+                failures += 1;
+            }
         }
+    };
+    const showRuns = (runs) => {
         find("jobs").hidden = runs.length === 0;
         find("job-list").replaceChildren(...runs.map(jobOf));
         const isRunning = runs.some((run) => run.is_running);
@@ -742,8 +782,7 @@
         }
         wasRunning = isRunning;
         if (isRunning || Date.now() < watchUntil) {
-            clearTimeout(polling);
-            polling = setTimeout(poll, POLL_SECONDS * 1000);
+            pollIn(POLL_SECONDS);
         }
     };
 

@@ -9,6 +9,8 @@
     // Seconds; the last one goes on for ever.
     const RETRY_AFTER = [1, 2, 5, 10, 30];
     const REFUSED_RETRY_AFTER = 30;
+    // The desk is told every three seconds: a line that is silent for so long is dead, whatever the browser thinks.
+    const SILENT_AFTER = 10;
     const NOT_LOGGED_IN = 4401;
     const NOT_ALLOWED = 4403;
 
@@ -16,10 +18,16 @@
     const message = place.querySelector("[data-message]");
     const asOf = place.querySelector("[data-as-of]");
 
+    // Only what is new: a screen reader tells a text again that is written again.
+    const write = (element, text) => {
+        if (element.textContent !== text) {
+            element.textContent = text;
+        }
+    };
     const showState = (text, kind, sentence = "") => {
-        state.textContent = text;
+        write(state, text);
         state.className = `kd-chip kd-${kind}`;
-        message.textContent = sentence;
+        write(message, sentence);
         place.dataset.feed = text;
     };
 
@@ -89,11 +97,24 @@
     const connect = () => {
         const scheme = location.protocol === "https:" ? "wss:" : "ws:";
         const line = new WebSocket(`${scheme}//${location.host}${place.dataset.socket}`);
+        let silence = null;
+        const expectMore = () => {
+            clearTimeout(silence);
+            silence = setTimeout(() => {
+                showState("not heard", "bad");
+                line.close();
+            }, SILENT_AFTER * 1000);
+        };
         line.onopen = () => {
             line.send(JSON.stringify({ method: "subscribe", params: { channel: "desk" } }));
+            expectMore();
         };
-        line.onmessage = (event) => hear(line, event.data);
+        line.onmessage = (event) => {
+            expectMore();
+            hear(line, event.data);
+        };
         line.onclose = (event) => {
+            clearTimeout(silence);
             showState("disconnected", "bad", message.textContent);
             const isRefused = [NOT_LOGGED_IN, NOT_ALLOWED].includes(event.code);
             const wait = isRefused ? REFUSED_RETRY_AFTER : RETRY_AFTER[Math.min(tries, RETRY_AFTER.length - 1)];

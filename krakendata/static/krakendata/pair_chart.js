@@ -154,37 +154,39 @@
 
     // --- pages of the past ---
 
-    const say = (sentence) => {
-        message.textContent = sentence;
-        message.hidden = !sentence;
+    // Of the pages and of the live line; a page that cannot be loaded stays so while candles come.
+    const said = { pages: "", line: "" };
+    const say = (of, sentence) => {
+        said[of] = sentence;
+        const text = said.pages || said.line;
+        // A screen reader tells a text again that is written again.
+        if (message.textContent !== text) {
+            message.textContent = text;
+        }
+        message.hidden = !text;
     };
 
-    const ask = async (before) => {
+    const ask = (before) => {
         const query = new URLSearchParams({ symbol, interval, ...(before ? { before } : {}) });
-        const answer = await fetch(`${candlesUrl}?${query}`, { headers: { Accept: "application/json" } });
-        if (answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json")) {
-            throw new Error(answer.status === 403 ? "You may not see candles." : "You are logged out: load the page again.");
-        }
-        const told = await answer.json();
-        if (!answer.ok) {
-            throw Object.assign(new Error(told.error), { isAway: answer.status === 503 });
-        }
-        return told;
+        return krakendata.askJson(`${candlesUrl}?${query}`);
     };
 
-    const takePage = (told) => {
-        step = told.step_seconds;
+    // What the socket has told meanwhile is newer, but for what it told before it was away: up to `last`.
+    const takeRows = (told, last = -Infinity) => {
         for (const [time, open, high, low, close, volume, trade_count] of told.rows) {
-            // What the socket has told meanwhile is newer.
-            if (!rows.has(time)) {
+            if (time <= last || !rows.has(time)) {
                 rows.set(time, { time, open, high, low, close, volume, trade_count });
             }
         }
+        showPrecisionOf([...rows.values()]);
+    };
+    const takePage = (told) => {
+        step = told.step_seconds;
+        takeRows(told);
         holes = [...told.holes, ...holes];
         provisional = [...told.provisional, ...provisional];
         loaded = [[told.start, told.end], ...loaded];
         older = told.older;
-        showPrecisionOf([...rows.values()]);
         drawAll();
         place.dataset.oldest = String(older === null);
     };
@@ -198,19 +200,53 @@
                 return;
             }
             takePage(told);
-            say("");
+            say("pages", "");
         } catch (error) {
             if (mine !== turn) {
                 return;
             }
-            say(error.message || "The page could not be loaded.");
-            if (error.isAway || error instanceof TypeError) {
+            say("pages", error.message);
+            if (error.isAway) {
                 setTimeout(() => { if (mine === turn) { load(before); } }, TRY_AGAIN_SECONDS * 1000);
                 return;
             }
             older = null;
         }
         isLoading = false;
+    };
+
+    // The newest page again, from `last` on, where the live line was away and has told less than was missed.
+    const takeMissed = (told, last) => {
+        takeRows(told, last);
+        const beforeIt = ([start, end]) => (start < told.start ? [[start, Math.min(end, told.start)]] : []);
+        holes = [...holes.flatMap(beforeIt), ...told.holes];
+        provisional = [...provisional.flatMap(beforeIt), ...told.provisional];
+        const piece = loaded[loaded.length - 1];
+        piece[1] = Math.max(piece[1], told.end);
+        drawAll();
+    };
+    const loadMissed = async (last) => {
+        const mine = turn;
+        try {
+            const told = await ask(null);
+            if (mine !== turn) {
+                return;
+            }
+            say("pages", "");
+            if (told.start > last) {
+                begin();
+            } else {
+                takeMissed(told, last);
+            }
+        } catch (error) {
+            if (mine !== turn) {
+                return;
+            }
+            say("pages", error.message);
+            if (error.isAway) {
+                setTimeout(() => { if (mine === turn) { loadMissed(last); } }, TRY_AGAIN_SECONDS * 1000);
+            }
+        }
     };
 
     const loadOlder = async () => {
@@ -340,8 +376,15 @@
         place.dataset.feed = state;
     };
 
+    const noCandles = `No candles of ${symbol} yet. They appear here as they come.`;
     const takeLive = (told) => {
         let isAll = false;
+        const known = times[times.length - 1];
+        const [oldest] = told.data.map((row) => Date.parse(row.timestamp) / 1000);
+        if (told.type === "snapshot" && oldest > known) {
+            // The line was away: the last bucket may have gone on, and there were others behind it.
+            loadMissed(known);
+        }
         for (const row of told.data) {
             const time = Date.parse(row.timestamp) / 1000;
             const last = times[times.length - 1];
@@ -371,6 +414,7 @@
             showPrecisionOf(told.data);
             drawAll();
         }
+        say("line", rows.size || !loaded.length ? "" : noCandles);
         const time = newestReal();
         if (time !== null && pointed === null) {
             showFacts(time);
@@ -397,13 +441,11 @@
         if (mine !== turn) {
             return;
         }
-        if (!rows.size && !older && !message.textContent) {
-            say(`No candles of ${symbol} yet. They appear here as they come.`);
-        }
+        say("line", rows.size || older || said.pages ? "" : noCandles);
         show(Math.max(0, times.length - SHOWN_AT_FIRST), times.length + 4);
         showFacts(newestReal());
         showState("connecting");
-        stop = krakendata.followCandles({ socket, symbol, interval, history: 2, take: takeLive, showState, say });
+        stop = krakendata.followCandles({ socket, symbol, interval, history: 2, take: takeLive, showState, say: (sentence) => say("line", sentence) });
         loadOlder();
     };
 

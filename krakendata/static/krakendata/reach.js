@@ -96,6 +96,10 @@
     // --- what htmx asks for ---
 
     document.addEventListener("htmx:beforeSwap", (event) => {
+        // A button that is being pressed must not be replaced under the finger: the next turn does it.
+        if (event.detail.target.matches(":active")) {
+            event.detail.shouldSwap = false;
+        }
         // The login has ended: its page in the place of a fragment would say nothing.
         if (new URL(event.detail.xhr.responseURL, location).pathname.endsWith("/login/")) {
             event.detail.shouldSwap = false;
