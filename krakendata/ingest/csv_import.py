@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +100,7 @@ class BulkCSVImporter:
         """
         async with connect(self._database) as connection:
             plan = await self._plan(connection, [Path(path) for path in paths], symbol)
-            parameters = {"paths": [str(path) for path in paths], "symbol": symbol, "by": self._by}
+            parameters = {"paths": _absolute(paths), "symbol": symbol, "by": self._by}
             run_id = await start_run(connection, RUN_KIND, parameters, plan.total_bytes)
             progress = ImportProgress(len(plan.files), plan.total_bytes)
             started = time.monotonic()
@@ -230,6 +230,11 @@ class _Run:
             return True
         self.seen.add(file.key)
         return False
+
+
+def _absolute(paths: Sequence[str | Path]) -> list[str]:
+    """As the run keeps them: whoever starts it again may be elsewhere."""
+    return [str(Path(path).absolute()) for path in paths]
 
 
 def _by_symbol(files: list[PlannedFile]) -> dict[str, list[PlannedFile]]:
