@@ -252,7 +252,7 @@ def test_the_certificate_counts_days_and_lists_those_that_are_astray(
 def test_one_id_before_the_first_is_one(
     operator: Client, still: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = pair_page.provider().get_certificate("BTC/USD")
+    found = reading.provider().get_certificate("BTC/USD")
     one = SimpleNamespace(get_certificate=lambda symbol: replace(found, ids_before=1))
     monkeypatch.setattr(pair_page, "provider", lambda: one)
     answer = operator.get(reverse("admin:krakendata_pair_certificate"), {"symbol": "BTC/USD"})
