@@ -490,7 +490,11 @@ def test_a_sentence_goes_once_candles_come(page: Page) -> None:
         def hear(_: str | bytes) -> None:
             line.send(json.dumps({"method": "subscribe", "success": False, "error": "The database is away."}))
             line.send(json.dumps({"type": "feed", "state": "live"}))
-            row = {"timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:00Z}", "state": "forming", "trade_count": 1}
+            row = {
+                "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:00Z}",
+                "state": "forming",
+                "trade_count": 1,
+            }
             prices = dict.fromkeys(("open", "high", "low", "close", "volume"), "7")
             page.wait_for_timeout(1_500)
             update = {"channel": "candles", "type": "update", "data": [{**row, **prices, "complete": True}]}
