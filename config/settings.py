@@ -148,6 +148,8 @@ CELERY_TASK_ROUTES = {
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Tasks wait for the exchange, not for a processor.
 CELERY_WORKER_CONCURRENCY = 4
+# Beat notes at once what it has started, not every three minutes: the desk tells by it whether the timetable goes on.
+CELERY_BEAT_SYNC_EVERY = 1
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_TASK_ACKS_LATE = True

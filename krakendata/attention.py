@@ -18,7 +18,7 @@ FEED_SILENT_AFTER = timedelta(seconds=15)
 WORKER_SILENT_AFTER = timedelta(seconds=45)
 # The exchange sends a heartbeat every second; a feed that connects anew has half a minute for it.
 DEAF_AFTER = timedelta(seconds=30)
-# Celery's beat writes down what it has started every three minutes only.
+# Celery's beat writes down what it has started every three minutes only, unless CELERY_BEAT_SYNC_EVERY says otherwise.
 BEAT_WRITES_EVERY = timedelta(minutes=3)
 BEAT_MARGIN = timedelta(minutes=1)
 # Upkeep that was missed so often does not come by itself.
@@ -151,8 +151,12 @@ class BeatFacts:
 
     def is_alive(self, now: datetime) -> bool:
         """Whether what was due has been started."""
-        patience = self.every + BEAT_WRITES_EVERY + BEAT_MARGIN
-        return self.last_run_at is not None and now - self.last_run_at <= patience
+        return self.last_run_at is not None and now - self.last_run_at <= self.patience
+
+    @property
+    def patience(self) -> timedelta:
+        """How long it may be silent."""
+        return self.every + BEAT_WRITES_EVERY + BEAT_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +292,7 @@ def moment_words(moment: datetime) -> str:
 
 def _beat_lines(desk: Desk) -> list[Line]:
     beat = desk.beat
-    if beat is None or beat.is_alive(desk.now) or not desk.tracked:
+    if beat is None or beat.is_alive(desk.now) or not desk.tracked or _is_starting(desk, beat):
         return []
     sentence = "It has never started a task: gaps are not looked for."
     if beat.last_run_at is not None:
@@ -296,6 +300,12 @@ def _beat_lines(desk: Desk) -> list[Line]:
         sentence = f"It has started no task since {since}: gaps are not looked for."
     remedy = Remedy("celery -A config beat", Deed.RUN_DUE, label="Run what is due")
     return [Line(Urgency.STOPPED, "Timetable", sentence, remedy)]
+
+
+def _is_starting(desk: Desk, beat: BeatFacts) -> bool:
+    """Whether the first worker there ever was came a moment ago, and the timetable beside it has had no time yet."""
+    started = [worker.started_at for worker in desk.workers]
+    return beat.last_run_at is None and bool(started) and desk.now - min(started) <= beat.patience
 
 
 def _worker_lines(desk: Desk) -> list[Line]:

@@ -252,10 +252,15 @@ def _feed_cells(feed: FeedFacts, now: datetime) -> list[object]:
     if state == "live":
         facts = (
             f"{counted(feed.symbols, 'pair', 'pairs')}, {feed.trades_per_second:,.1f} trades/s, "
-            f"{feed.seconds_behind:,.1f} s to the database"
+            f"{_delay(feed.seconds_behind)} to the database"
         )
     heard = feed.ended_at or (feed.heard_at if state == "deaf" else feed.alive_at) or feed.started_at
     return [f"Feed {feed.name}", chip(state, TONES[state]), _heard(heard, now), facts]
+
+
+def _delay(seconds: float) -> str:
+    """To the tenth while it is a matter of seconds."""
+    return f"{seconds:.1f} s" if seconds < 60 else duration(timedelta(seconds=seconds))
 
 
 def _heard(moment: datetime, now: datetime) -> SafeString:

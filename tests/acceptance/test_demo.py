@@ -275,7 +275,7 @@ def test_a_newcomer_sees_the_hole_and_mends_it_by_a_click(page: Page) -> None:
     expect(page.get_by_text(f"A worker fills the gaps of {TORN.symbol}.")).to_be_visible()
     expect(line).to_have_count(0, timeout=PATIENCE_SECONDS * 1000)
     keep(page, "mended")
-    page.goto(f"/admin/krakendata/pair/status/?pair={TORN.symbol}")
+    page.goto(f"/admin/krakendata/pair/sync-status/?pair={TORN.symbol}")
     expect(page.get_by_text("1 hole")).to_have_count(0)
 
 

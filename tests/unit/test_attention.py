@@ -212,6 +212,12 @@ def test_the_timetable_is_judged_by_what_is_due_most_often(beat: BeatFacts | Non
     assert len(attention_lines(desk(beat=beat))) == lines
 
 
+def test_a_timetable_has_time_for_its_first_task_while_the_first_worker_is_new() -> None:
+    never = BeatFacts(None, timedelta(minutes=1))
+    assert attention_lines(desk(beat=never, workers=[WorkerFacts("new", ago(minutes=2), NOW)])) == []
+    assert line_of(desk(beat=never, workers=[WorkerFacts("new", ago(minutes=6), NOW)])).subject == "Timetable"
+
+
 # --- upkeep, storage ---
 
 
