@@ -35,6 +35,7 @@ SECOND_START_SECONDS = 30
 PAIRS = ["BCH/EUR", "BTC/USD", "DOGE/USD", "ETH/USD", "PEPE/USD"]
 # Nobody waits so long unless something is wrong.
 PATIENCE_SECONDS = 600
+CLICK_SECONDS = 60
 LOOK_SECONDS = 3
 # A tail is filled once it is two minutes old, at the next minute's look, which takes a moment.
 TAIL = timedelta(minutes=5)
@@ -249,7 +250,7 @@ def page(first: Demo, browser: Browser) -> Iterator[Page]:
     troubles: list[str] = []
     home = first.address.rstrip("/")
     context = browser.new_context(base_url=home)
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    context.set_default_timeout(CLICK_SECONDS * 1000)
     opened = context.new_page()
     note_troubles(opened, home, troubles)
     opened.goto("/admin/")
