@@ -99,7 +99,10 @@ class DemoMarket:
             history = self._histories[pair.symbol]
             return _Trading(history, minutes[pair.symbol], (hole, hole + HOLE) if pair is TORN else None)
 
-        return write_sample_archive(directory, SEED, self._until, ARCHIVED, market_of=trading)
+        # Candles would cover the hole: an archive of them that goes on says that nothing was traded.
+        return write_sample_archive(
+            directory, SEED, self._until, ARCHIVED, market_of=trading, by_trades_alone={TORN.symbol}
+        )
 
     def write_upload(self, archive: Path) -> SampleFile:
         """Write the zip of `UPLOADED`'s trades up to `until`, `MISTYPED_ROWS` of them mistyped."""

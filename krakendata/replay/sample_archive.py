@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -79,6 +79,7 @@ def write_sample_archive(
     trade_days: int = TRADE_DAYS,
     bad_rows: int = 4,
     market_of: Callable[[MarketPair, datetime, int], Trading] = Market,
+    by_trades_alone: Collection[str] = (),
 ) -> list[SampleFile]:
     """Write both zips into `directory`, replacing what is there, and tell what is in them.
 
@@ -86,7 +87,8 @@ def write_sample_archive(
     `months` of 30 days before, trades at the midnight `trade_days` before; where there are trades, the
     candles are exactly theirs. Trades are in schema D, those of the last of several pairs in schema A.
     The first pair's minutes and its trades have `bad_rows` bad rows each. Equal arguments give equal bytes.
-    `market_of` gives a pair's trading from a moment on, by a seed.
+    `market_of` gives a pair's trading from a moment on, by a seed. The candles of the symbols `by_trades_alone` end where
+    their trades begin.
     """
     directory.mkdir(parents=True, exist_ok=True)
     period = period_to(until, months, trade_days)
@@ -95,7 +97,8 @@ def write_sample_archive(
         for place, pair in enumerate(pairs):
             schema = "A" if 0 < place == len(pairs) - 1 else "D"
             trading = market_of(pair, period.listed_at(pair), seed)
-            written += _write_pair(Path(work), pair, trading, period, schema, bad_rows if place == 0 else 0)
+            bad, ends = bad_rows if place == 0 else 0, pair.symbol in by_trades_alone
+            written += _write_pair(Path(work), pair, trading, period, schema, bad, candles_end=ends)
         return [
             *_pack(directory / CANDLES_ZIP, CANDLES_FOLDER, [f for f in written if f.is_candles], until),
             *_pack(directory / TRADES_ZIP, TRADES_FOLDER, [f for f in written if not f.is_candles], until),
@@ -172,7 +175,14 @@ def _spoiled(fields: Sequence[str], number: int) -> Sequence[str]:
 
 
 def _write_pair(
-    work: Path, pair: MarketPair, market: Trading, period: Period, schema: str, bad_rows: int
+    work: Path,
+    pair: MarketPair,
+    market: Trading,
+    period: Period,
+    schema: str,
+    bad_rows: int,
+    *,
+    candles_end: bool,
 ) -> list[_CsvFile]:
     """Write one pair's CSVs into `work`, a day at a time: memory stays small however long the period."""
     header = SCHEMA_D_HEADER if schema == "D" else None
@@ -187,7 +197,7 @@ def _write_pair(
                 minutes = list(market.candles(day_end))
             else:
                 trades = list(market.trades(day_end))
-                minutes = fold_trades(trades)
+                minutes = [] if candles_end else fold_trades(trades)
                 for trade in trades:
                     trades_file.write(_fields_a(trade) if schema == "A" else _fields_d(trade))
             _write_candles(candle_files, minutes)

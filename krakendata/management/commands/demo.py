@@ -69,12 +69,15 @@ class Command(BaseCommand):
             self.prepare(archives)
             self.write_upload(archives, upload)
             with self.exchange(archives, port and EXCHANGE_PORT) as exchange:
+                # The pages that are served from here ask it too.
+                settings.KRAKENDATA = {**settings.KRAKENDATA, **facts(exchange)}
                 self.track(exchange.rest_url)
                 self.tell(
                     "A worker and beat fetch what the archives lack, and a feed hears what is traded; "
                     f"their logs are in {logs}."
                 )
-                with child_processes(children(), variables(exchange), logs, died=self.tell):
+                variables = {name: str(value) for name, value in facts(exchange).items()}
+                with child_processes(children(), variables, logs, died=self.tell):
                     self.serve(port)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The next start goes on from here.", returncode=INTERRUPTED) from None
@@ -191,13 +194,13 @@ def children() -> dict[str, list[str]]:
     }
 
 
-def variables(exchange: ReplayServer) -> dict[str, str]:
-    """What they have to know beside our own environment."""
+def facts(exchange: ReplayServer) -> dict[str, str | float]:
+    """Where the demo's exchange is and what it bears, as settings."""
     return {
         "KRAKEN_REST_URL": exchange.rest_url,
         "KRAKEN_WEBSOCKET_URL": exchange.websocket_url,
-        "KRAKEN_CALLS_PER_SECOND_PER_PAIR": f"{LIMITS.per_pair:g}",
-        "KRAKEN_CALLS_PER_SECOND": f"{LIMITS.per_address:g}",
+        "KRAKEN_CALLS_PER_SECOND_PER_PAIR": LIMITS.per_pair,
+        "KRAKEN_CALLS_PER_SECOND": LIMITS.per_address,
     }
 
 
