@@ -87,7 +87,7 @@ def write_sample_archive(
     `months` of 30 days before, trades at the midnight `trade_days` before; where there are trades, the
     candles are exactly theirs. Trades are in schema D, those of the last of several pairs in schema A.
     The first pair's minutes and its trades have `bad_rows` bad rows each. Equal arguments give equal bytes.
-    `market_of` gives a pair's trading from a moment on, by a seed. The candles of the symbols `by_trades_alone` end where
+    `market_of` gives a pair's trading from a moment on, by a seed. Candles of the symbols `by_trades_alone` end where
     their trades begin.
     """
     directory.mkdir(parents=True, exist_ok=True)
