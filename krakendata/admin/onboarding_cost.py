@@ -97,7 +97,7 @@ def basis(newest: NewestTrades, since: datetime | None, budget: CallBudget) -> s
             f"Trades in all: {number(newest.last_id)}."
         )
     sharing = f", shared by {budget.pairs} pairs at work" if budget.pairs > 1 else ""
-    calls = f"{budget.a_second:g} a second{sharing}" if budget.a_second else "as many as it likes"
+    calls = f"{budget.a_second:.3g} a second{sharing}" if budget.a_second else "as many as it likes"
     return f"An estimate. {trades} Calls: {calls}, of 1,000 trades each. Disk: the measured bytes of a row."
 
 

@@ -53,8 +53,9 @@
         time: timeOf(row), value: +row.volume, color: colour(+row.close < +row.open ? "down-faint" : "up-faint"),
     });
 
+    // Without needless zeros: REST writes 75.10000.
     const decimalsOf = (row) =>
-        Math.max(...[row.open, row.high, row.low, row.close].map((text) => (text.split(".")[1] || "").length));
+        Math.max(...[row.open, row.high, row.low, row.close].map((text) => (text.split(".")[1] || "").replace(/0+$/, "").length));
 
     let precision = -1;
     const showPrecisionOf = (some) => {

@@ -91,8 +91,9 @@
     const volumeBar = (row) => ({
         time: row.time, value: +row.volume, color: colour(+row.close < +row.open ? "down-faint" : "up-faint"),
     });
+    // Without needless zeros: REST writes 75.10000.
     const decimalsOf = (row) =>
-        Math.max(...[row.open, row.high, row.low, row.close].map((text) => (String(text).split(".")[1] || "").length));
+        Math.max(...[row.open, row.high, row.low, row.close].map((text) => (String(text).split(".")[1] || "").replace(/0+$/, "").length));
 
     let precision = -1;
     const showPrecisionOf = (some) => {
