@@ -71,7 +71,7 @@ class SyncRun(RowCounts):
 
     @property
     def fraction(self) -> float | None:
-        """How much is done, 0 to 1; None where the total is not known. A total is an estimate: what is done is whole."""
+        """How much is done, 0 to 1; None where the total is not known. Totals are estimates: what is done is whole."""
         if not self.total:
             return None
         return 1.0 if self.state == self.State.DONE else min(self.done / self.total, 1.0)
