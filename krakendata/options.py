@@ -120,7 +120,7 @@ def watch_folder() -> Path | None:
 def upload_folder() -> UploadFolder | None:
     """Where uploads are kept, for the web server and the workers alike; None where nothing can be uploaded."""
     folder: Path | None = options().get("UPLOAD_DIR")
-    return None if folder is None else UploadFolder(folder)
+    return None if folder is None else UploadFolder(folder.absolute())
 
 
 def upload_limits() -> UploadLimits:

@@ -28,7 +28,11 @@ DUE = ("fill_gaps", "resume_backfills", "upkeep")
 
 
 class Useless(Exception):
-    """What was clicked can do nothing, or not all; the message says why."""
+    """What was clicked can do nothing; the message says why."""
+
+
+class Partly(Exception):
+    """What was clicked was done in part; the message says how far."""
 
 
 def remedy_pages() -> list[tuple[str, str, Any]]:
@@ -46,6 +50,8 @@ def _page_of(what: Deed) -> Callable[..., HttpResponse]:
             messages.success(request, DEEDS[what](target, request.user))
         except QueueAway as away:
             refuse_action(request, f"{away} Nothing was changed.")
+        except Partly as partly:
+            messages.warning(request, str(partly))
         except Useless as useless:
             refuse_action(request, str(useless))
         return redirect("admin:index")
@@ -115,7 +121,7 @@ def _queue_each(orders: Sequence[Callable[[], None]]) -> None:
         except QueueAway as away:
             if not taken:
                 raise
-            raise Useless(f"{away} Only {taken:,} of {len(orders):,} tasks were queued before.") from away
+            raise Partly(f"{away} Only {taken:,} of {len(orders):,} tasks were queued before.") from away
 
 
 def _failed_now() -> list[int]:

@@ -137,7 +137,11 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         resume_run(run)
     except QueueAway as away:
-        refuse_action(request, f"{away} The schedule resumes backfills once it does.")
+        if run.kind == "backfill":
+            # Nobody holds it back any more: that is done.
+            messages.warning(request, f"{away} The schedule resumes backfills once it does.")
+        else:
+            refuse_action(request, str(away))
     else:
         messages.success(request, "A worker goes on with it, in a run of its own.")
     return redirect("admin:krakendata_syncrun_changelist")

@@ -70,17 +70,16 @@ def _run(task: Task, by: str, asked: dict[str, Any], deed: Deed) -> dict[str, An
         # It was cancelled and could not report: what it decided about waits no more.
         task.apply_async(kwargs=asked)
         return {"state": "stopped"}
-    is_cut = report.state == "stopped"
     for symbol in report.busy:
         # Those that were passed over here: what a share has not come to yet is the next one's.
-        upto = report.after if is_cut else report.upto
+        upto = report.upto if report.state == "done" else report.after
         further = {"selection": asked["selection"] | {"symbol": symbol}, "upto": upto}
         # A backfill may be at it for hours, and each look is a run of its own.
         tries = min(task.request.retries, MOST_DOUBLINGS)
         wait = min(WAITS_FOR_ANOTHER.longest_seconds * 2**tries, WAITS.longest_seconds)
         task.apply_async(kwargs=asked | further, countdown=wait, retries=tries + 1)
     further = {"after": report.after, "upto": report.upto}
-    if is_cut:
+    if report.state == "stopped":
         task.apply_async(kwargs=asked | further)
     if report.state == "failed" and report.transient:
         try_again(task, report.error, **asked | further)

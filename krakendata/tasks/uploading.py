@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 State = Upload.State
 
 # Half a check is of no use to anybody: one that takes longer than a share goes on to its end, unless the worker ends.
-# Before an hour is over, when its message would be delivered again, it is given up: a disk may answer no more.
+# It is given up before long, as its message would be delivered again; only a thread that waits for its disk holds its
+# worker until the disk answers.
 CHECK_SECONDS = timedelta(minutes=50).total_seconds()
 TOO_LONG = (
     f"Its check took longer than {CHECK_SECONDS / 60:.0f} minutes and was given up. Check it again when the server has "

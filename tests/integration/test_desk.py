@@ -355,7 +355,7 @@ def test_a_queue_that_goes_away_in_between_says_what_it_took(
 
     monkeypatch.setattr(remedies, "queue_task", away)
     assert "Only 2 of 3 tasks were queued before." in press(operator, "run_due ")
-    assert OperatorAction.objects.get().result == "refused"
+    assert OperatorAction.objects.get().result == "done"
 
 
 @pytest.mark.parametrize(
@@ -575,6 +575,22 @@ def test_a_failed_replay_is_made_good_by_one_of_the_same_records(
         "replay_rejects", parameters={"run": 17, "by": "ada", "fields": {}, "why": "", "after": 0, "upto": 30}
     )
     SyncRun.objects.create(kind="replay_rejects", state="done", parameters=later)
+    assert run_of(run).is_answered is answered
+
+
+@pytest.mark.parametrize(
+    ("later", "answered"),
+    [
+        ({"symbols": ["AAA/USD", "BBB/USD"], "seed": 2}, True),
+        ({"symbols": ["BBB/USD"], "seed": 1}, False),
+        ({"symbols": ["AAA/USD"], "seed": 1, "since": "2024-01-01", "until": "2024-01-02"}, False),
+    ],
+)
+def test_a_failed_audit_is_made_good_by_one_of_its_pairs_and_time(
+    later: dict[str, Any], answered: bool
+) -> None:
+    run = fail("audit", parameters={"symbols": ["AAA/USD"], "buckets": 50, "seed": 1, "by": "worker"})
+    SyncRun.objects.create(kind="audit", state="done", parameters={"buckets": 50, "by": "worker", **later})
     assert run_of(run).is_answered is answered
 
 

@@ -607,6 +607,36 @@ async def test_a_file_that_was_uploaded_twice_gives_its_refused_rows_once(
     )
 
 
+@pytest.mark.parametrize("second_comes", ["before the replay", "after it"])
+async def test_rows_behind_a_duplicate_come_in_behind_it(
+    store: Store, tmp_path: Path, second_comes: str
+) -> None:
+    """The first file ends with a refused row; the second goes on behind it, with refused rows of the same second."""
+    spoiled, whole = new_symbols()
+    second = int((NOW - timedelta(hours=2)).timestamp())
+    lines = [f"{second},{price},1" for price in (100, 101, 102, 103)]
+    broken = [
+        lines[0],
+        lines[1].replace("101", "1O1"),
+        lines[2].replace("102", "1O2"),
+        lines[3].replace("103", "1O3"),
+    ]
+    await import_lines(store, tmp_path / "whole.csv", whole, lines)
+    await import_lines(store, tmp_path / "first.csv", spoiled, broken[:2])
+    if second_comes == "before the replay":
+        await import_lines(store, tmp_path / "second.csv", spoiled, broken)
+    await correct_each(store, spoiled, lambda line, raw: raw.replace("O", "0"))
+    records = await store.fetch("SELECT id FROM rejected_records WHERE place LIKE '%first.csv'")
+    await deeds(store).replay(Selection(ids=tuple(records)))
+    if second_comes == "after it":
+        await import_lines(store, tmp_path / "second.csv", spoiled, broken)
+        await correct_each(store, spoiled, lambda line, raw: raw.replace("O", "0"))
+    report = await deeds(store).replay(EVERYTHING)
+    assert (report.counts.stored, report.counts.duplicate) == (2, 1)
+    prices = "SELECT price FROM trades WHERE symbol = %s ORDER BY trade_id"
+    assert await store.fetch(prices, spoiled) == await store.fetch(prices, whole)
+
+
 async def test_a_line_of_unknown_place_that_was_refused_by_two_imports_comes_in_once(
     store: Store, tmp_path: Path
 ) -> None:

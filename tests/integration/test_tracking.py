@@ -306,6 +306,7 @@ class TestTrack:
         run("track", "ETH/USD")
         number = begin_backfill("ETH/USD", state="stopped", stopped_by="ada")
         begin_backfill("ETH/USD", state="done", since="2024-01-01T00:00:00Z", until="2024-01-08T00:00:00Z")
+        begin_backfill("ETH/USD", state="done", since="2024-02-01T00:00:00Z", until=None)
         assert unfinished() == []
         SyncRun.objects.filter(pk=number).update(parameters={"symbol": "ETH/USD", "by": "worker"})
         assert unfinished() == ["ETH/USD"]

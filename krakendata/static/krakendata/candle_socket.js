@@ -24,9 +24,11 @@ window.krakendata.followCandles = ({ socket, symbol, interval, history, take, sh
 
     const ping = () => {
         if (!isHeard) {
-            clearInterval(pinging);
-            showState("away");
-            line.close();
+            // Over a dead line nobody answers a goodbye: it is not waited for.
+            const dead = line;
+            dead.onclose({});
+            dead.onclose = dead.onmessage = null;
+            dead.close();
             return;
         }
         isHeard = false;

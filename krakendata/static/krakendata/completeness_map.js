@@ -71,9 +71,13 @@
             find(name).textContent = text;
         }
     };
-    const say = (sentence) => {
-        write("message", sentence);
-        find("message").hidden = !sentence;
+    // One sentence of the map and one of the runs: what one of them says stays while the other goes well.
+    const said = { map: "", runs: "" };
+    const say = (sentence, what = "map") => {
+        said[what] = sentence;
+        const both = [...new Set([said.map, said.runs])].filter(Boolean).join(" ");
+        write("message", both);
+        find("message").hidden = !both;
     };
 
     const asked = new URLSearchParams(location.search);
@@ -87,6 +91,11 @@
         try {
             const found = await askJson(`${cellsUrl}?${asked}`, { signal: mine.signal });
             take(found, isQuiet);
+            if (isRefused) {
+                // Logged in again, elsewhere.
+                isRefused = false;
+                poll();
+            }
         } catch (error) {
             if (error.name === "AbortError") {
                 return;
@@ -761,10 +770,11 @@
             const asks = new URLSearchParams(rows.map((row) => ["symbol", row.symbol]));
             showRuns((await askJson(`${runsUrl}?${asks}`)).runs);
             failures = 0;
+            say("", "runs");
         } catch (error) {
             // What was known of the runs stays.
             isRefused = Boolean(error.isRefused);
-            say(error.message);
+            say(error.message, "runs");
             if (!isRefused) {
                 pollIn(POLL_AGAIN_AFTER[Math.min(failures, POLL_AGAIN_AFTER.length - 1)]);
                 failures += 1;

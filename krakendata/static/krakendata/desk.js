@@ -98,10 +98,20 @@
         const scheme = location.protocol === "https:" ? "wss:" : "ws:";
         const line = new WebSocket(`${scheme}//${location.host}${place.dataset.socket}`);
         let silence = null;
+        const end = (state, code) => {
+            clearTimeout(silence);
+            line.onclose = line.onmessage = null;
+            showState(state, "bad", message.textContent);
+            const isRefused = [NOT_LOGGED_IN, NOT_ALLOWED].includes(code);
+            const wait = isRefused ? REFUSED_RETRY_AFTER : RETRY_AFTER[Math.min(tries, RETRY_AFTER.length - 1)];
+            tries += 1;
+            setTimeout(connect, wait * 1000);
+        };
         const expectMore = () => {
             clearTimeout(silence);
             silence = setTimeout(() => {
-                showState("not heard", "bad");
+                // Over a dead line nobody answers a goodbye: it is not waited for.
+                end("not heard");
                 line.close();
             }, SILENT_AFTER * 1000);
         };
@@ -113,14 +123,7 @@
             expectMore();
             hear(line, event.data);
         };
-        line.onclose = (event) => {
-            clearTimeout(silence);
-            showState("disconnected", "bad", message.textContent);
-            const isRefused = [NOT_LOGGED_IN, NOT_ALLOWED].includes(event.code);
-            const wait = isRefused ? REFUSED_RETRY_AFTER : RETRY_AFTER[Math.min(tries, RETRY_AFTER.length - 1)];
-            tries += 1;
-            setTimeout(connect, wait * 1000);
-        };
+        line.onclose = (event) => end("disconnected", event.code);
     };
 
     connect();

@@ -415,7 +415,7 @@
             showPrecisionOf(told.data);
             drawAll();
         }
-        say("line", rows.size || !loaded.length ? "" : noCandles);
+        say("line", rows.size || older || !loaded.length ? "" : noCandles);
         const time = newestReal();
         if (time !== null && pointed === null) {
             showFacts(time);

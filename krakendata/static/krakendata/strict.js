@@ -34,8 +34,8 @@
     };
 
     const WORDS = { true: true, false: false, null: null, undefined: undefined };
-    // The ways from any value to a function made of text, to what all values share, or to the window.
-    const SHUT = new Set(["ownerDocument", "defaultView", "view", "constructor", "__proto__", "prototype", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"]);
+    // The ways from any value to a function made of text, or to what all values share.
+    const SHUT = new Set(["constructor", "__proto__", "prototype", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"]);
     const OPERATORS = [
         { "??": (a, b) => a() ?? b(), "||": (a, b) => a() || b() },
         { "&&": (a, b) => a() && b() },

@@ -49,10 +49,16 @@ SELECT id, kind, state, updated_at, coalesce(parameters ->> 'symbol', ''), error
                WHERE later.state IN ('done', 'running') AND later.kind = r.kind AND later.id > r.id
                  AND coalesce(later.parameters ->> 'symbol', '') = coalesce(r.parameters ->> 'symbol', '')
                  AND later.parameters -> 'paths' IS NOT DISTINCT FROM r.parameters -> 'paths'
-                 -- Of decisions and audits only one that was asked for the same: the rest is how, by whom, and how far it had come.
-                 AND (r.kind NOT IN ('replay_rejects', 'dismiss_rejects', 'audit')
-                      OR later.parameters - ARRAY['by', 'why', 'fields', 'after', 'upto']
-                         = r.parameters - ARRAY['by', 'why', 'fields', 'after', 'upto'])),
+                 -- Of decisions only one about the same records: the rest is how, by whom, and how far it had come. Of audits one
+                 -- of the same time and at least the same pairs.
+                 AND CASE WHEN r.kind IN ('replay_rejects', 'dismiss_rejects')
+                          THEN later.parameters - ARRAY['by', 'why', 'fields', 'after', 'upto', 'stopped_by']
+                               = r.parameters - ARRAY['by', 'why', 'fields', 'after', 'upto', 'stopped_by']
+                          WHEN r.kind = 'audit'
+                          THEN coalesce(later.parameters -> 'symbols' @> (r.parameters -> 'symbols'), true)
+                               AND later.parameters -> 'since' IS NOT DISTINCT FROM r.parameters -> 'since'
+                               AND later.parameters -> 'until' IS NOT DISTINCT FROM r.parameters -> 'until'
+                          ELSE true END),
        done, total, started_at
 FROM chosen r ORDER BY id DESC
 

@@ -350,6 +350,7 @@ WHERE p.tracked AND NOT p.candles_only AND p.status NOT IN ('delisted', 'renamed
   AND NOT coalesce((SELECT r.parameters ? 'stopped_by' FROM sync_runs r
                     WHERE r.kind = 'backfill' AND r.parameters ->> 'by' = 'worker' AND r.parameters ->> 'symbol' = p.symbol
                       AND r.parameters ->> 'until' IS NULL
+                      AND (r.parameters ->> 'since' IS NULL OR (r.parameters ->> 'since')::timestamptz <= p.tracked_since)
                     ORDER BY r.id DESC LIMIT 1), false)
 ORDER BY 1
 

@@ -59,22 +59,36 @@ DECLARE
     in_minute constant timestamptz := ns_timestamp(in_second / 60 * 60000000000);
     is_stored constant boolean := moment >= (SELECT line FROM retention_lines WHERE kind = 'trades');
     behind    bigint;
+    twin      record;
 BEGIN
     SELECT * INTO refused FROM rejected_records WHERE id = p_record;
     -- Files overlap, and one is uploaded twice: of equal rows of a second there are as many as the file has that has most of them.
     WITH let_in AS (
-        SELECT r.place, count(DISTINCT r.line) AS lines, min(d.trade_id) AS id
+        SELECT DISTINCT ON (r.place, r.line) r.place, r.line, r.follows, d.trade_id, d.decided_at
         FROM rejected_records r JOIN reject_decisions d ON d.record_id = r.id AND d.action = 'replayed'
         WHERE r.state = 'replayed' AND r.trade_id IS NULL AND r.raw = refused.raw AND r.symbol = p_symbol AND r.source = refused.source
           AND d.trade_id BETWEEN lowest AND highest
-        GROUP BY r.place
+        ORDER BY r.place, r.line, d.id
+    ), others AS (
+        SELECT *, row_number() OVER (PARTITION BY place ORDER BY line) AS number FROM let_in WHERE place <> refused.place
     )
-    SELECT id INTO new_id FROM let_in
-    WHERE place <> refused.place AND lines > coalesce((SELECT lines FROM let_in WHERE place = refused.place), 0)
-    ORDER BY lines DESC LIMIT 1;
+    SELECT * INTO twin FROM others
+    WHERE number = 1 + (SELECT count(*) FROM let_in WHERE place = refused.place) ORDER BY place LIMIT 1;
+    IF FOUND THEN
+        new_id := twin.trade_id;
+        outcome := 'duplicate';
+        -- What comes behind it in its own file comes behind the row that is it, where that lies now. A file that was imported
+        -- when the row was in already has counted the second without it.
+        UPDATE rejected_records r
+        SET follows = CASE WHEN r.follows = refused.follows THEN CASE WHEN twin.follows < lowest THEN lowest ELSE twin.follows + 1 END
+                           ELSE r.follows + 1 END
+        WHERE r.symbol = p_symbol AND r.place = refused.place AND r.line > refused.line AND twin.follows < highest
+          AND (r.follows = refused.follows
+               OR r.follows > refused.follows AND r.follows BETWEEN lowest AND highest - 1 AND r.seen_at > twin.decided_at);
+        RETURN;
+    END IF;
     -- One line of one file is one row, however often an import refused it; and a minute is of one kind.
-    IF new_id IS NOT NULL
-       OR EXISTS (SELECT FROM rejected_records r
+    IF EXISTS (SELECT FROM rejected_records r
                   WHERE r.symbol = p_symbol AND r.follows IS NOT DISTINCT FROM refused.follows AND r.place = refused.place
                     AND r.line = refused.line AND r.raw = refused.raw AND r.state = 'replayed')
        OR EXISTS (SELECT FROM trade_runs r
