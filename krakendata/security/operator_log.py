@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from html import unescape
 from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.html import strip_tags
 
 from krakendata.api.tokens import PREFIX
 from krakendata.models import OperatorAction
@@ -201,4 +203,10 @@ def _page(request: HttpRequest) -> str:
 def _said(request: HttpRequest) -> list[str]:
     """What the next page tells the operator. Looking at it through its own door would take it from that page."""
     waiting = getattr(getattr(request, "_messages", None), "_queued_messages", [])
-    return [str(message) for message in waiting]
+    return [_plain(message.message) for message in waiting]
+
+
+def _plain(message: object) -> str:
+    """A sentence as it is read: one that was made as HTML has a link in it."""
+    text = str(message)
+    return unescape(strip_tags(text)) if hasattr(message, "__html__") else text
