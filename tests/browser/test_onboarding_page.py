@@ -90,7 +90,9 @@ def test_a_pair_goes_from_nothing_to_proven(page: Page, exchange: ReplayServer, 
     SyncRun.objects.filter(pk=run.pk).update(
         state="done", done=120_000, read=120_000, stored=120_000, finished_at=timezone.now()
     )
-    expect(page.get_by_text("UTC is proven, without a hole")).to_contain_text("100.0% of")
+    expect(page.get_by_text("UTC is proven, without a hole")).to_contain_text(
+        "120,000 trades are in; 99.9% of"
+    )
     keep_picture(page, "onboarding-proven")
     assert page.locator(".kd-onboarding[hx-get]").count() == 0
     assert troubles == []

@@ -161,8 +161,8 @@ def test_what_nobody_takes_from_the_queue_is_refused(
 
     monkeypatch.setattr(Task, "apply_async", fail)
     record = RejectedRecord.objects.create(source="rest", place="REST", symbol="BTC/USD", reason="x", raw="x")
-    asked = {"by": "worker", "symbol": "BTC/USD"}
-    run = SyncRun.objects.create(kind="backfill", state="stopped", parameters=asked)
+    asked = {"by": "worker", "paths": ["/archives/a.zip"]}
+    run = SyncRun.objects.create(kind="import", state="stopped", parameters=asked)
     client = log_in(OPERATOR)
     for address, form in (
         (reverse("admin:krakendata_remedy_upkeep"), {}),
@@ -173,6 +173,22 @@ def test_what_nobody_takes_from_the_queue_is_refused(
     ):
         assert client.post(address, form).status_code in (200, 302)
         assert OperatorAction.objects.latest("id").result == "refused", address
+
+
+def test_a_backfill_that_is_held_back_no_more_is_resumed_though_nobody_takes_it(
+    log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise BrokerAway("no Redis")
+
+    monkeypatch.setattr(Task, "apply_async", fail)
+    asked = {"by": "worker", "symbol": "BTC/USD", "stopped_by": "ada"}
+    run = SyncRun.objects.create(kind="backfill", state="stopped", parameters=asked)
+    log_in(OPERATOR).post(reverse("admin:krakendata_run_resume", args=[run.pk]))
+    run.refresh_from_db()
+    assert "stopped_by" not in run.parameters
+    done = OperatorAction.objects.latest("id")
+    assert (done.result, "The schedule resumes backfills" in done.said) == ("done", True)
 
 
 def test_to_be_asked_whether_one_is_sure_is_no_action(log_in: LogIn) -> None:
