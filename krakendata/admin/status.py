@@ -20,7 +20,7 @@ from krakendata.models import SyncStatus
 from krakendata.storage.desk import read_pair_facts
 
 # All pairs of the exchange with both kinds are about 2,200 rows; more than this nobody reads.
-ROWS_SHOWN = 500
+ROWS_SHOWN = 250
 
 FAILING = Q(last_error_at__gt=F("last_success")) | Q(last_error_at__isnull=False, last_success=None)
 
