@@ -7,7 +7,6 @@
         return;
     }
     const { symbol, interval, history, socket } = place.dataset;
-    const MAX_DECIMALS = 10;
     const INCOMPLETE_AFTER = 10;
 
     const facts = Object.fromEntries([...place.querySelectorAll("[data-fact]")].map((each) => [each.dataset.fact, each]));
@@ -17,17 +16,7 @@
 
     // --- the chart, in the page's colours ---
 
-    const colour = (name) => getComputedStyle(frame).getPropertyValue(`--kd-chart-${name}`).trim();
-    const colours = () => ({
-        layout: { background: { type: "solid", color: colour("ground") }, textColor: colour("text"), attributionLogo: true },
-        grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
-        rightPriceScale: { borderColor: colour("line") },
-        timeScale: { borderColor: colour("line") },
-    });
-    const candleColours = () => ({
-        upColor: colour("up"), wickUpColor: colour("up"), borderUpColor: colour("up"),
-        downColor: colour("down"), wickDownColor: colour("down"), borderDownColor: colour("down"),
-    });
+    const { colour, colours, candleColours } = krakendata.chartColours(frame);
 
     const chart = LightweightCharts.createChart(frame, {
         autoSize: true,
@@ -53,13 +42,9 @@
         time: timeOf(row), value: +row.volume, color: colour(+row.close < +row.open ? "down-faint" : "up-faint"),
     });
 
-    // Without needless zeros: REST writes 75.10000.
-    const decimalsOf = (row) =>
-        Math.max(...[row.open, row.high, row.low, row.close].map((text) => (text.split(".")[1] || "").replace(/0+$/, "").length));
-
     let precision = -1;
     const showPrecisionOf = (some) => {
-        const most = Math.min(Math.max(precision, 0, ...some.map(decimalsOf)), MAX_DECIMALS);
+        const most = krakendata.decimalsOf(some, precision);
         if (most !== precision) {
             precision = most;
             candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });

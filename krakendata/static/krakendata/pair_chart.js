@@ -12,7 +12,6 @@
     const feed = place.querySelector("[data-state=feed]");
     const message = place.querySelector("[data-message]");
     const spoken = place.querySelector("[data-spoken]");
-    const MAX_DECIMALS = 10;
     // Bars left of what is seen, at which the page before is asked for.
     const AHEAD = 200;
     const SHOWN_AT_FIRST = 150;
@@ -37,17 +36,7 @@
 
     // --- the chart, in the page's colours ---
 
-    const colour = (name) => getComputedStyle(frame).getPropertyValue(`--kd-chart-${name}`).trim();
-    const colours = () => ({
-        layout: { background: { type: "solid", color: colour("ground") }, textColor: colour("text"), attributionLogo: true },
-        grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
-        rightPriceScale: { borderColor: colour("line") },
-        timeScale: { borderColor: colour("line") },
-    });
-    const candleColours = () => ({
-        upColor: colour("up"), wickUpColor: colour("up"), borderUpColor: colour("up"),
-        downColor: colour("down"), wickDownColor: colour("down"), borderDownColor: colour("down"),
-    });
+    const { colour, colours, candleColours } = krakendata.chartColours(frame);
 
     const chart = LightweightCharts.createChart(frame, {
         autoSize: true,
@@ -91,13 +80,9 @@
     const volumeBar = (row) => ({
         time: row.time, value: +row.volume, color: colour(+row.close < +row.open ? "down-faint" : "up-faint"),
     });
-    // Without needless zeros: REST writes 75.10000.
-    const decimalsOf = (row) =>
-        Math.max(...[row.open, row.high, row.low, row.close].map((text) => (String(text).split(".")[1] || "").replace(/0+$/, "").length));
-
     let precision = -1;
     const showPrecisionOf = (some) => {
-        const most = Math.min(Math.max(precision, 0, ...some.filter(isReal).map(decimalsOf)), MAX_DECIMALS);
+        const most = krakendata.decimalsOf(some.filter(isReal), precision);
         if (most !== precision) {
             precision = most;
             const priceFormat = { type: "price", precision, minMove: 10 ** -precision };
