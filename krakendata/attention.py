@@ -5,7 +5,7 @@ Every sentence names moments, never ages: it changes when the matter does, not w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -483,8 +483,3 @@ def _shortened(text: str) -> str:
 
 def _by_age(pair: PairFacts) -> tuple[bool, datetime, str]:
     return pair.known_to is not None, pair.known_to or datetime.min.replace(tzinfo=UTC), pair.symbol
-
-
-def symbols_of(pairs: Collection[PairFacts]) -> list[str]:
-    """Their names."""
-    return [pair.symbol for pair in pairs]
