@@ -26,6 +26,7 @@ from krakendata.admin.wording import (
     number,
     numeric,
     percent,
+    rounded_count,
     size,
 )
 from krakendata.attention import (
@@ -278,8 +279,3 @@ def _table_cells(table: TableFacts) -> list[object]:
     # An estimate has no last digit.
     rows = NOTHING if table.rows is None else f"{rounded_count(table.rows):,}"
     return [table.name, numeric(rows), numeric(size(table.bytes)), numeric(saved)]
-
-
-def rounded_count(count: int) -> int:
-    """The first three digits of a count."""
-    return round(count, -max(len(str(count)) - 3, 0))

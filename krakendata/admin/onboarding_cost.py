@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from krakendata.admin.onboarding_start import ANSWER_SECONDS, MAY_TRACK, StartForm, listed_pair
 from krakendata.admin.pages import page_for
-from krakendata.admin.wording import counted, duration, number, size
+from krakendata.admin.wording import counted, duration, number, rounded_count, size
 from krakendata.backfill_cost import BackfillCost, CallBudget, Keeping, NewestTrades, estimate_cost
 from krakendata.errors import KrakenDataError
 from krakendata.ingest.newest_trades import ask_newest_trades
@@ -77,7 +77,7 @@ def cost_facts(cost: BackfillCost, keeping: Keeping) -> list[tuple[str, str, str
         else ""
     )
     return [
-        ("Trades", f"about {_roughly(cost.trades)}", f"in about {calls} to the exchange"),
+        ("Trades", f"about {number(rounded_count(cost.trades))}", f"in about {calls} to the exchange"),
         ("Time", "as fast as the exchange answers" if cost.duration is None else f"about {duration(cost.duration)}",
          "the newest come first"),
         ("Disk", f"about {size(cost.disk_bytes)}", f"trades ({kept}) and candles{only}"),
@@ -101,14 +101,8 @@ def basis(newest: NewestTrades, since: datetime | None, budget: CallBudget) -> s
     return f"An estimate. {trades} Calls: {calls}, of 1,000 trades each. Disk: the measured bytes of a row."
 
 
-def _roughly(count: int) -> str:
-    """An estimate to three digits: 2592030 as 2,590,000."""
-    digits = len(str(count)) - 3
-    return number(round(count, -digits) if digits > 0 else count)
-
-
 def _counted(count: int, one: str, many: str) -> str:
-    return f"{_roughly(count)} {one if count == 1 else many}"
+    return f"{number(rounded_count(count))} {one if count == 1 else many}"
 
 
 def _pairs_at_work(pair: Pair, now: datetime) -> int:

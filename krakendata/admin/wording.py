@@ -76,6 +76,11 @@ def size(count: int) -> str:
     return f"{value:.1f} {UNITS[-1]}"
 
 
+def rounded_count(count: int) -> int:
+    """The first three digits of a count that is an estimate: 2592030 as 2590000."""
+    return round(count, -max(len(str(count)) - 3, 0))
+
+
 def counted(count: int, one: str, many: str) -> str:
     """Give a count with its words: 1 pair is, 2 pairs are."""
     return f"{count:,} {one if count == 1 else many}"

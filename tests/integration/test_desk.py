@@ -23,7 +23,8 @@ from pytest_django.fixtures import Settings
 
 from config.celery import app
 from krakendata.admin import remedies
-from krakendata.admin.desk import PERMISSIONS, desk_context, read, rounded_count
+from krakendata.admin.desk import PERMISSIONS, desk_context, read
+from krakendata.admin.wording import rounded_count
 from krakendata.attention import Deed, Desk, PairFacts, RunFacts, TableFacts
 from krakendata.management.queueing import QueueAway
 from krakendata.models import (
